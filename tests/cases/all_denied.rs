@@ -1,11 +1,11 @@
-//! `deny = "all"` is about every protocol, whoever sends it.
+//! `deny = "all"` covers every protocol and every sender.
 
 use std::fs;
 
 use super::{facts, scanlab};
 
-/// The exit status of `check` of the generated rules with those of `planted` in front, and the tone of the fact that names
-/// each of them.
+/// Runs `check` on the generated rules with those of `planted` before them. Returns the exit status, and the tone of
+/// the fact that names each of them.
 fn check(planted: [&[&str]; 2]) -> (Option<i32>, Vec<Option<String>>) {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("a name");
@@ -52,7 +52,7 @@ fn a_protocol_that_is_let_in_is_never_safe() {
     assert_each_is("bad:", 1, [&v4, &v6]);
 }
 
-/// The lab has no chunk of SCTP, and one TTL.
+/// The lab sends no chunk of SCTP, and only one TTL.
 #[test]
 fn a_protocol_that_may_be_let_in_is_unknown() {
     let v4 = ["-A INPUT -p sctp --dport 80 -j ACCEPT", "-A INPUT -p 99 -m ttl --ttl-eq 77 -j ACCEPT"];

@@ -1,12 +1,12 @@
-//! Rules whose effect on an SSH client shows only after the link: `check` never calls them safe, and calls nothing unknown
-//! that no client can notice.
+//! Rules that affect an SSH client only after the link: `check` never calls them safe, and calls nothing unknown that
+//! cannot affect a client.
 
 use std::fs;
 
 use super::{facts, scanlab};
 
-/// The exit status of `check` of rules that let SSH in, with `planted` before them in a table of its own, and the tones of
-/// the facts that name the planted rule.
+/// Runs `check` on rules that accept SSH, with `planted` before them in the table `table`. Returns the exit status, and
+/// the tones of the facts that name the planted rule.
 fn check(table: &str, planted: [&str; 2]) -> (Option<i32>, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let files = ["healthy.v4", "healthy.v6"].map(|name| folder.path().join(name));

@@ -1,4 +1,4 @@
-//! Which rule or policy is blamed for a mismatch, and what is said of the packet.
+//! The rule or policy that is blamed for a mismatch, and the explanation of the packet.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn mismatch(scenario: &str, scan: &str, port: u16) -> Value {
     found.unwrap_or_else(|| panic!("{scan} {port} of {scenario} is as expected"))
 }
 
-/// Cause, table and line of what took the packet, and the line of the rule that was meant.
+/// Cause, table and line of the rule that decided, and the line of the intended rule.
 fn blamed(check: &Value) -> (&str, &str, u64, Option<u64>) {
     let told = &check["explanation"];
     let word = |value: &'static str| move |told: &Value| told[value].clone();
@@ -31,7 +31,7 @@ fn blamed(check: &Value) -> (&str, &str, u64, Option<u64>) {
     )
 }
 
-/// What the patch takes away and adds.
+/// The lines that the patch removes and adds.
 fn changes(check: &Value) -> Vec<&str> {
     let diff = check["explanation"]["patch"]["diff"].as_str().unwrap_or_default();
     let is_change = |line: &&str| line.starts_with(['-', '+']) && !line.starts_with("---") && !line.starts_with("+++");
@@ -83,7 +83,7 @@ fn a_port_that_nat_changed_is_part_of_the_explanation() {
     }
 }
 
-/// The kernel takes the first port of a range; `2000-2009/20` gives each port one of its own.
+/// The kernel uses the first port of a range; `2000-2009/20` maps each port to its own.
 #[test]
 fn a_range_of_ports_that_nat_chooses_from_is_part_of_the_explanation_and_the_fix() {
     for (name, said, fix) in [
@@ -125,7 +125,7 @@ fn what_is_untracked_is_not_invalid_and_synproxy_is_not_deleted() {
     let check = mismatch("synproxy", "syn", 8080);
     assert!(!words(&check).contains("INVALID"), "{check:#}");
     assert!(!changes(&check).iter().any(|line| line.contains("SYNPROXY")), "{check:#}");
-    // The kernel's own third segment is dropped, and it is the path of that one which is shown.
+    // The kernel's own third segment is dropped, and the path that is shown is that of this segment.
     let check = mismatch("synproxy", "connect", 22);
     assert_eq!(blamed(&check), ("followup-taken", "filter", 13, Some(14)), "{check:#}");
     assert!(!check["why"].as_str().expect("why").contains("handshake completes"), "{check:#}");

@@ -1,4 +1,4 @@
-//! Claims that something never happens, each withdrawn where a packet shows that it does.
+//! Claims that something never happens, each withdrawn if a packet shows that it does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn a_rule_that_a_packet_reaches_is_never_called_dead() {
     }
 }
 
-/// Planted: what is before a dead rule gets a match that no sweep varies, and the claim is withdrawn with its name.
+/// A rule before a dead rule gets a match that no sweep varies, and the claim is withdrawn and names the match.
 #[test]
 fn dead_is_withdrawn_where_a_rule_before_asks_for_what_no_sweep_varies() {
     let _machine = share_the_machine();
@@ -119,7 +119,7 @@ fn rulesets_that_do_the_same_are_the_same() {
     }
 }
 
-/// Rules are planted among those that a sensor generates, and each is named by a fact of this tone.
+/// Rules are planted among those that a sensor generates, and a fact of this tone names each.
 #[test]
 fn a_planted_rule_is_never_called_safe() {
     let _machine = share_the_machine();
@@ -159,7 +159,7 @@ fn a_planted_rule_is_never_called_safe() {
         ended.status
     };
     let (everybody, some) = ("", "ssh_from = [\"192.0.2.0/24\"]\n");
-    // What is let in.
+    // Rules that accept packets.
     let open = [
         ("bad", "-A INPUT -p tcp -m tcp --sport 20 -j ACCEPT"),
         ("bad", "-A INPUT -s 198.51.100.0/24 -j ACCEPT"),
@@ -170,7 +170,8 @@ fn a_planted_rule_is_never_called_safe() {
         ("unknown", "-A INPUT -p tcp -m string --algo bm --string knock -j ACCEPT"),
         ("unknown", "-A PREROUTING -m ttl --ttl-eq 77 -p tcp --dport 8080 -j REDIRECT --to-ports 32232"),
     ];
-    // What nat leads to a served port or to another machine from some sources only; the filter sees the packet after that.
+    // Rules of nat that redirect to a served port or to another machine from some sources only; the filter sees the
+    // packet after that.
     let led = [
         ("bad", "-A PREROUTING -p tcp -m tcp --sport 777 -j REDIRECT --to-ports 32232"),
         ("bad", "-A PREROUTING -s 198.51.100.9/32 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 32232"),
@@ -188,7 +189,7 @@ fn a_planted_rule_is_never_called_safe() {
             "-A PREROUTING -s 2001:db8:ff::/48 -p tcp --dport 81 -j DNAT --to-destination [2001:db8:113::10]:32232",
         ),
     ];
-    // Which packets are NEW depends on what conntrack sees.
+    // Rules that decide which packets are NEW for conntrack.
     let exempted = [("unknown", "-A PREROUTING -s 10.0.0.0/8 -p tcp -m tcp --dport 32232 -j CT --notrack")];
     let opening = [
         ("bad", "-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG SYN,PSH -j ACCEPT"),
@@ -205,7 +206,7 @@ fn a_planted_rule_is_never_called_safe() {
         ("bad", "-A INPUT -p tcp --sport 1:1023 -j ACCEPT"),
         ("bad", "-A INPUT -s 192.0.2.0/24 -p tcp --sport 1024:39999 -j DROP"),
     ];
-    // What is kept out: the SYN, what the client sends then, and what the host sends.
+    // Rules that drop the SYN, the client's next segments, or those of the host.
     let unknown = [
         ("unknown", "-A INPUT -p tcp --syn --tcp-option 8 -j DROP"),
         ("unknown", "-A INPUT -p tcp --syn --dport 32232 -m length --length 60 -j DROP"),
@@ -213,7 +214,7 @@ fn a_planted_rule_is_never_called_safe() {
         ("unknown", "-A OUTPUT -m tos ! --tos 0 -j DROP"),
         ("unknown", "-A OUTPUT -p tcp --tcp-flags SYN,ACK SYN,ACK --tcp-option 8 -j DROP"),
     ];
-    // What cuts the sessions that are sent.
+    // Rules that cut the sessions that are sent.
     let banner = [("bad", "-A INPUT -p tcp --dport 32232 -m string --algo bm --string \"SSH-2.0\" -j DROP")];
     let long = [("bad", "-A INPUT -p tcp --dport 32232 -m length --length 1000: -j DROP")];
     let long_answer = [("bad", "-A OUTPUT -m length --length 1000: -j DROP")];
@@ -230,7 +231,7 @@ fn a_planted_rule_is_never_called_safe() {
         ("bad", "-A OUTPUT -p tcp -m tcp --sport 32232 --dport 40000:50000 -j DROP"),
         ("bad", "-A OUTPUT -d 2000::/4 -j DROP"),
     ];
-    // One machine or a few ports are something to know; what is for the host alone is no broadcast.
+    // One machine or a few ports deserve a note; packets to the host alone are no broadcasts.
     let fine = [
         ("note", "-A INPUT -s 10.1.2.3 -p tcp --dport 32232 -j DROP"),
         ("note", "-A OUTPUT -p tcp --dport 6000:6063 -j DROP"),
@@ -265,7 +266,7 @@ fn a_planted_rule_is_never_called_safe() {
     std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
 }
 
-/// What no check notices and nothing proves is counted apart.
+/// Mutants that no check notices and that are not proved to be equivalent are counted apart.
 #[test]
 fn mutants_that_no_packet_of_the_lab_can_tell_are_not_judged() {
     let _machine = share_the_machine();
@@ -304,7 +305,7 @@ fn an_exemption_alone_makes_packets_untracked_with_both_flavours() {
     }
 }
 
-/// What the host chooses by chance is not in a report that has to be the same each time.
+/// Random numbers of the host are not in a report that has to be the same each time.
 #[test]
 fn sequence_numbers_of_the_host_are_masked_in_json() {
     let _machine = share_the_machine();
@@ -337,7 +338,8 @@ fn more_than_a_sweep_has() -> String {
     )
 }
 
-/// What was not sent is no result: a proof by sets, a packet that the sets name, or "not judged".
+/// A packet that was not sent gives no result: the result is a proof by sets, a packet that the sets name, or "not
+/// judged".
 #[test]
 fn an_incomplete_sweep_is_never_a_result() {
     let _machine = share_the_machine();
@@ -370,7 +372,7 @@ fn head_and(rules: &str) -> String {
     format!("{HEAD}{rules}COMMIT\n")
 }
 
-/// 60 addresses with 3 ports each, and a rule for what the host sends: twice as many packets as a sweep has.
+/// 60 addresses with 3 ports each, and a rule for outgoing packets: twice as many packets as a sweep has.
 #[test]
 fn sixty_addresses_with_three_ports_are_judged_by_sets() {
     let _machine = share_the_machine();
@@ -486,8 +488,8 @@ fn what_is_not_provable_is_in_every_format() {
     assert_eq!([of_sarif("finding/not-provable"), of_sarif("finding/dead-log")], expected, "{sarif:#}");
 }
 
-/// Planted: the rule before one that changes nothing gets a match that no sweep varies, and no mutant of the second is
-/// called equivalent that was not so by its words.
+/// A rule before one without effect gets a match that no sweep varies, and only those mutants of the second are called
+/// equivalent whose words are.
 #[test]
 fn equivalent_is_withdrawn_where_a_rule_before_asks_for_what_no_sweep_varies() {
     let _machine = share_the_machine();

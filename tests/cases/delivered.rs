@@ -1,13 +1,13 @@
-//! What the kernel delivers to no socket, whatever the filter accepts, is no hole; and what nat leads to the SSH server is
-//! not kept out.
+//! Packets that the kernel delivers to no socket are no hole, even if the filter accepts them; and clients that nat
+//! redirects to the SSH server are not kept out.
 
 use std::fs;
 use std::path::Path;
 
 use super::{facts, scanlab};
 
-/// The exit status of `check` of rules that let SSH in, with other tables before them and rules planted in INPUT, and the
-/// facts that are unknown or bad.
+/// Runs `check` on rules that accept SSH, with other tables before them and rules planted in INPUT. Returns the exit
+/// status, and the facts that are unknown or bad.
 fn check(sensor: &str, tables: &str, planted: [&[&str]; 2]) -> (Option<i32>, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let files = ["healthy.v4", "healthy.v6"].map(|name| folder.path().join(name));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{facts, scanlab};
 
-/// What `check` finds out about SSH, in one string.
+/// The facts of `check` about SSH, in one string.
 fn about_ssh(arguments: &[&str]) -> String {
     let given = [&["check", "--sensor", "sensor.toml", "--format", "json"], arguments].concat();
     facts(&scanlab("families", &given).report(), "locked-out").join("\n")
@@ -20,7 +20,8 @@ fn the_verdict_does_not_depend_on_the_order_of_arguments_or_on_chance() {
             (0..4).map(|run| about_ssh(if run % 2 == 0 { &in_order } else { &reversed })).collect();
         assert_eq!(found.len(), 1, "{flavour}: {found:#?}");
         let found = found.first().expect("a verdict");
-        // The mask of IPv4, which is loaded first, is one of 32 bits: a stranger of the same network counts as the client.
+        // The mask of IPv4, which is loaded first, has 32 bits: another address of the same network counts as the
+        // client.
         assert!(found.contains("bad: new connections to port 22 are limited over IPv6"), "{flavour}: {found}");
         assert!(found.contains("note: new connections to port 22 are limited over IPv4"), "{flavour}: {found}");
     }

@@ -1,4 +1,4 @@
-//! Protocol 1 in IPv6 and protocol 58 in IPv4: legal, and no real packet is of it.
+//! Protocol 1 in IPv6 and protocol 58 in IPv4: valid in rules, but no real packet has them.
 
 use super::scanlab;
 

@@ -1,4 +1,4 @@
-//! Whether a `.link` file takes effect, as systemd.link(5) decides it.
+//! The effect of a `.link` file, as systemd.link(5) defines it.
 
 use serde_json::Value;
 

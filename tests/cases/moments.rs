@@ -1,4 +1,4 @@
-//! Rules that go by the moment: what is found at another moment is reported once, and the moment is what it is blamed on.
+//! Rules that depend on the time: a finding for another time is reported once, and the time is given as its cause.
 
 use std::fs;
 use std::path::Path;

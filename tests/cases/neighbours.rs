@@ -1,5 +1,5 @@
-//! Rules that drop neighbour discovery: over IPv6 real nmap finds no host, and no command claims what a neighbour could
-//! not see. nmap's words were measured with 7.93 over a veth pair.
+//! Rules that drop neighbour discovery: over IPv6 real nmap finds no host, and no command claims results that a
+//! neighbour could not see. The texts of nmap were measured with 7.93 over a veth pair.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn scan(rules: &str, options: &[&str]) -> super::Ended {
     scanlab("neighbours", &[&words, options].concat())
 }
 
-/// The message, table, chain and line of what hides the host.
+/// The message, and the table, chain and line of the rule that hides the host.
 fn hidden(report: &Value) -> (&str, &str, &str, Option<u64>) {
     let hidden = &report["hidden"];
     let word = |value: &'static str| hidden["by"][value].as_str().expect("a word");
@@ -51,13 +51,13 @@ fn a_host_that_answers_is_scanned() {
     };
     assert_eq!(scanned("found.v6", &[]), "open");
     assert_eq!(scanned("from.v6", &["-S", "2001:db8:113::77"]), "open", "the source of the probes asks");
-    // Neither a link without neighbours nor a prober that knows the address asks.
+    // There is no discovery on a link without neighbours, or if the prober knows the address.
     assert_eq!(scanned("policy.v6", &["--link", "tun"]), "open");
     assert_eq!(scanned("policy.v6", &["--static-neighbour"]), "open");
     assert_eq!(scan("from.v6", &["--format", "json"]).report()["hidden"]["status"], "down");
 }
 
-/// `-Pn` alone changes nothing on a link; with `--disable-arp-ping` the kernel asks in vain, and no probe leaves it.
+/// `-Pn` alone changes nothing on a link; with `--disable-arp-ping` the kernel's discovery fails, and no probe is sent.
 #[test]
 fn pn_changes_what_nmap_reports_only_where_it_asks_no_neighbour() {
     let status = |options: &[&str]| {

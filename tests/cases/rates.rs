@@ -1,8 +1,8 @@
-//! How often a rule logs: the rate is that of the limits on the way to the line, or the check did not run.
+//! The rate at which a rule logs: it follows from the limits on the path to the rule, or the check did not run.
 
 use super::scanlab;
 
-/// The exit status, and the outcome of each burst, with nf_tables and with x_tables alike.
+/// The exit status, and the outcome of each burst, the same with nf_tables and x_tables.
 fn bursts(scenario: &str) -> (Option<i32>, Vec<String>) {
     let [nft, legacy] = ["nft", "legacy"].map(|flavour| {
         let ended = scanlab("rates", &["run", scenario, "--iptables", flavour, "--format", "json"]);
@@ -17,7 +17,7 @@ fn bursts(scenario: &str) -> (Option<i32>, Vec<String>) {
 
 #[track_caller]
 fn assert_all(scenario: &str, status: i32, outcome: &str) {
-    // Each burst meets empty lists, so all four end alike.
+    // The lists are empty at the beginning of each burst, so all four have the same outcome.
     assert_eq!(bursts(scenario), (Some(status), vec![outcome.to_owned(); 4]), "{scenario}");
 }
 

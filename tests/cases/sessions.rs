@@ -1,4 +1,5 @@
-//! What cuts an SSH session after so many packets, and what shuts the port after so many connections.
+//! Rules that cut an SSH session after a number of packets, and rules that close the port after a number of
+//! connections.
 
 use std::path::Path;
 
@@ -22,7 +23,7 @@ fn has(facts: &[String], start: &str, part: &str) -> bool {
     facts.iter().any(|fact| fact.starts_with(start) && fact.contains(part))
 }
 
-/// The number of packets after which a session freezes, and that the rule in `place` is named for it.
+/// Checks the number of packets after which a session freezes, and that the rule in `place` is named for it.
 #[track_caller]
 fn assert_freezes(rules: &str, flavour: &str, packets: std::ops::RangeInclusive<usize>, place: &str) {
     let facts = locked_out(rules, flavour);

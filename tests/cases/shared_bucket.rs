@@ -1,4 +1,4 @@
-//! One limit that many packets share: each question of `check` meets it fresh, and every list empty.
+//! A limit that many packets share: for each question of `check` it is fresh, and every list is empty.
 
 use super::{facts, scanlab};
 

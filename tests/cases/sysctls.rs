@@ -1,5 +1,5 @@
-//! Sysctls of the host that decide on packets: set in a scenario or on the command line, and reported with what they
-//! decide.
+//! Sysctls of the host that decide on packets: set in a scenario or on the command line, and reported with their
+//! effects.
 
 use super::scanlab;
 

@@ -1,4 +1,4 @@
-//! Files that iptables-restore reads in another way than people do, and listings that it does not read.
+//! Files that iptables-restore reads in another way than people do, and listings that it cannot read.
 
 use super::scanlab;
 
@@ -17,7 +17,7 @@ fn states_with(file: &str, flavour: &str) -> Vec<String> {
     probes.map(|probe| probe["state"].as_str().expect("a state").to_owned()).collect()
 }
 
-/// Measured with iptables-nft-restore 1.8.9: of two `*filter` the second is left, with policies of its own.
+/// Measured with iptables-nft-restore 1.8.9: of two `*filter` tables the second one remains, with its own policies.
 #[test]
 fn a_second_declaration_is_reported_with_its_line_and_judged_as_it_is_loaded() {
     for (file, line, expected) in [("two.v4", 5, ["closed", "closed"]), ("chain.v4", 5, ["filtered", "filtered"])] {

@@ -1,4 +1,4 @@
-//! The whole log: every line of LOG rules in `--syslog`, and what NFLOG rules log, as what it is.
+//! The whole log: every line of LOG rules in `--syslog`, and the lines of NFLOG rules, marked as such.
 
 use std::fs;
 
@@ -124,8 +124,8 @@ fn syslog_holds_the_lines_of_every_packet_in_the_order_of_the_log() {
                 assert_eq!(lines.iter().filter(|other| **other == line).count(), 1, "{lab:?} {line}\n{log}");
             }
         }
-        // Of an open port the SYN, the SYN/ACK and the RST; of a closed one the SYN and the RST; and a neighbour asks.
-        // What a timer of the kernel sends in between (MLD, RFC 3810) comes when it likes.
+        // For an open port the SYN, the SYN/ACK and the RST; for a closed one the SYN and the RST; and a solicitation.
+        // Packets of the kernel's timers (MLD, RFC 3810) may come at any time.
         let probed = lines.iter().filter(|line| !line.contains("TYPE=143"));
         let told = |part: &str| probed.clone().filter(|line| line.contains(part)).count();
         assert_eq!((told("in: IN=eth0"), told("out: IN= OUT=eth0")), (7, 5), "{lab:?}\n{log}");

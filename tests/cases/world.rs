@@ -1,4 +1,4 @@
-//! Packets that leave what the lab models: what became of them was not seen, so no command concludes anything from it.
+//! Packets that leave the modelled world: their fate was not measured, so no command concludes anything from it.
 
 use serde_json::Value;
 
@@ -188,7 +188,7 @@ fn an_open_port_behind_synproxy_says_who_answers_and_which_sysctl_decides() {
     }
 }
 
-/// Of a part of the senders only, so that no scan of one prober meets the rules.
+/// The rules match some of the senders only, so that the scans of one prober never reach them.
 #[test]
 fn what_is_handed_to_a_program_is_a_hole_and_what_passes_by_is_none() {
     let check = |rules: &str| {

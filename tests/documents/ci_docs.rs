@@ -1,7 +1,7 @@
-//! The snippets of `docs/ci.md` do what they say: their commands are read from the page and run, each job in a clean folder
-//! with a repository's `firewall`, as the user that it has. Needs root.
+//! The snippets of `docs/ci.md` work: their commands are read from the page and run, each job in a clean folder with a
+//! repository's `firewall`, as the user of the job. Needs root.
 //!
-//! Left out are the steps named *Install* and whatever only a CI system or a container engine can do; the page says so.
+//! The steps named *Install*, and those that need a CI system or a container engine, are left out; the page says so.
 
 use crate::support::binary;
 use std::fs;
@@ -16,10 +16,10 @@ const PAGE: &str = include_str!("../../docs/ci.md");
 
 const RULES: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n";
 
-/// A user whose number nobody else has.
+/// A user ID that no other test uses.
 const USER: &str = "64740";
 
-/// What Docker leaves to root in a container.
+/// The capabilities that Docker leaves to root in a container.
 const DOCKER: &str = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,\
                       mknod,audit_write,setfcap";
 
@@ -28,7 +28,7 @@ struct Runner {
     folder: TempDir,
 }
 
-/// Whom a job runs as.
+/// The user of a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum As {
     Root,
@@ -36,15 +36,15 @@ enum As {
 }
 
 impl Runner {
-    /// A checkout with two scenarios, and the programs of the runner; `sudo` has nothing to do.
+    /// A checkout with two scenarios, and the programs of the runner; `sudo` does nothing.
     fn new() -> Runner {
         let runner = Runner { folder: tempfile::tempdir().expect("a folder") };
         fs::set_permissions(runner.folder.path(), PermissionsExt::from_mode(0o777)).expect("open the folder");
         for folder in ["bin", "firewall"] {
             fs::create_dir(runner.folder.path().join(folder)).expect("a folder");
         }
-        // What this process writes, a child of another thread has open as well until its exec, and cannot be run meanwhile
-        // (ETXTBSY, execve(2)).
+        // A copy by this process would be open for writing in a child of another thread as well until its exec, and
+        // could not be run meanwhile (ETXTBSY, execve(2)).
         let bin = runner.folder.path().join("bin");
         let copy = Command::new("cp").arg(env!("CARGO_BIN_EXE_scanlab")).arg(bin.join("scanlab")).status();
         assert!(copy.expect("cp").success(), "scanlab is copied");
@@ -112,7 +112,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
     PAGE.split(&fence).skip(1).map(|rest| rest.split("\n```").next().expect("the end of the block")).collect()
 }
 
-/// YAML as a real parser reads it. `on` is a truth value to YAML 1.1; no step is in it.
+/// Parses YAML with a real parser. `on` is a truth value in YAML 1.1; no step is in it.
 fn yaml(text: &str) -> Value {
     let program = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.argv[1]), skipkeys=True))";
     let output =
@@ -164,7 +164,7 @@ fn the_jobs_of_gitlab_do_what_they_say() {
     }
 }
 
-/// A job is red when the ruleset is: else the two above would prove nothing.
+/// A job fails if the ruleset is wrong: otherwise the two tests above would prove nothing.
 #[test]
 fn a_broken_ruleset_makes_the_jobs_red() {
     let _machine = binary::share_the_machine();
@@ -186,7 +186,8 @@ fn the_containerfile_is_the_one_of_the_page() {
     assert_eq!(blocks("dockerfile"), [file.trim_end()]);
 }
 
-/// The command of the page, with the capabilities that it asks for and the `/dev` of a container; not with an engine.
+/// The command of the page, with the capabilities that it requires and the `/dev` of a container, but without an
+/// engine.
 #[test]
 fn the_lab_needs_of_a_container_what_the_page_says() {
     let _machine = binary::share_the_machine();

@@ -1,4 +1,4 @@
-//! The formats for CI, from the built binary: a run that is not green is red in each of them, by the same numbers.
+//! The formats for CI, from the built binary: a failed run fails in each of them, with the same counts.
 
 use crate::support::binary;
 use crate::support::schemas;
@@ -81,7 +81,7 @@ fn every_format_says_what_the_json_says() {
     assert_sarif(&sarif);
 }
 
-/// Accepted by the schema that Jenkins reads JUnit's XML by, which notices what is not.
+/// Checks the report with Jenkins's schema for JUnit XML, and that the schema detects an error.
 fn assert_junit(path: &Path, junit: &str) {
     let schema = schemas::fetched("junit-10.xsd");
     let linted = schemas::xmllint(&schema, path);
@@ -94,7 +94,7 @@ fn assert_junit(path: &Path, junit: &str) {
     }
 }
 
-/// Accepted by OASIS's own schema, which notices what is not.
+/// Checks the report with OASIS's own schema, and that the schema detects an error.
 fn assert_sarif(sarif: &str) {
     let schema = schemas::fetched("sarif-2.1.0.json");
     let sarif: Value = serde_json::from_str(sarif).expect("JSON");
@@ -120,7 +120,7 @@ fn assert_sarif(sarif: &str) {
     assert_eq!(schemas::complaints(&schema, &faults).lines().count(), faults.len(), "each of them is refused");
 }
 
-/// The order of the article is blind to scans of named ports; nobody lets anything in over IPv6.
+/// The order of rules in the article does not log scans of named ports; no rule accepts packets over IPv6.
 const SENSORS: [(&str, &str); 2] = [
     (
         "generated.toml",
@@ -134,7 +134,8 @@ const SENSORS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What only the sensor asks for is shown at its entry, first where no ruleset is to blame, and else beside the rule.
+/// A mismatch with the sensor is shown at the sensor's entry: as the first location if no rule is to blame, otherwise
+/// beside the rule.
 #[test]
 fn a_mismatch_points_to_what_the_sensor_asks_for() {
     let _machine = binary::share_the_machine();
@@ -161,7 +162,7 @@ fn a_mismatch_points_to_what_the_sensor_asks_for() {
     assert_related(&serde_json::from_str(&sarif).expect("JSON"));
 }
 
-/// A reason not to deploy, at what the sensor says of it.
+/// A reason not to deploy is located at the sensor's entry.
 #[test]
 fn a_reason_not_to_deploy_points_to_the_sensor() {
     let _machine = binary::share_the_machine();
@@ -193,7 +194,7 @@ fn assert_related(sarif: &Value) {
     assert_ne!(schemas::complaints(&schema, &[("related", &fault)]), "", "a fault is noticed");
 }
 
-/// Three scenarios: the first and the third are well, the second is the one above.
+/// Three scenarios: the first and the third match, the second is the one above.
 fn three(folder: &Path) {
     let well = |title: &str| {
         let row = "[[expect]]\nscan = \"syn\"\nports = 22\nfamily = \"ipv4\"\nstate = \"open\"\n";
@@ -257,7 +258,7 @@ fn shards_are_all_scenarios_and_quiet_runs_say_nothing_when_all_is_well() {
     }
 }
 
-/// One scan in all formats that it has: what it saw, and with --trace what no packet can reach.
+/// One scan in all formats that it supports: its results, and with --trace the unreachable rules.
 #[test]
 fn a_scan_reports_to_files() {
     let _machine = binary::share_the_machine();
@@ -282,7 +283,7 @@ fn a_scan_reports_to_files() {
     assert_eq!(dead["locations"][0]["physicalLocation"]["region"]["startLine"], 4);
 }
 
-/// What a scan cannot tell is refused with the way to have it, before anything is measured or written.
+/// Formats that a scan cannot produce are refused with a hint, before anything is measured or written.
 #[test]
 fn a_scan_refuses_what_needs_expectations() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -306,7 +307,7 @@ fn a_scan_refuses_what_needs_expectations() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing but the ruleset");
 }
 
-/// Found in review: of a scenario that a report was named like, the report was all that was left.
+/// Found in review: a report with the name of a scenario replaced it.
 #[test]
 fn a_report_never_overwrites_an_input_file() {
     let _machine = binary::share_the_machine();

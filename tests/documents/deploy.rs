@@ -14,7 +14,7 @@ const SENSOR: &str = "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nwatched = 
                       scans = [\"xmas\", \"null\"]\nprefix = \"<IPT> \"\n\n\
                       [host]\nmac = \"00:0c:29:4f:8e:35\"\nlisten = [22, 32232]\n";
 
-/// What is not run here, by its beginning.
+/// Commands that are not run here, by their beginning.
 const NOT_RUN: [(&str, &str); 11] = [
     ("sudo systemd-run ", "there is no systemd in the namespace; what the timer does is run"),
     ("sudo systemctl ", "the same"),
@@ -57,20 +57,20 @@ impl Deployment {
         self.folder.path().join("out")
     }
 
-    /// Every command: what is indented by four or more and stands apart, with continued lines joined.
+    /// Every command: an indented block of four or more spaces, with continued lines joined.
     fn commands(&self) -> Vec<String> {
         let joined = self.readme.replace("\\\n", " ");
         let indented = joined.lines().filter_map(|line| line.strip_prefix("    "));
         indented.map(|line| line.trim().split("    #").next().expect("a command").to_owned()).collect()
     }
 
-    /// The command that begins like this.
+    /// The command with this beginning.
     fn command(&self, beginning: &str) -> String {
         let mut found = self.commands().into_iter().filter(|command| command.starts_with(beginning));
         found.next().unwrap_or_else(|| panic!("no `{beginning}` in {}", self.readme))
     }
 
-    /// Runs a script in the folder, in new network and mount namespaces, and gives what it printed.
+    /// Runs a script in the folder, in new network and mount namespaces, and returns its output.
     fn session(&self, script: &str) -> String {
         let _machine = share_the_machine();
         const SET_UP: &str = r#"
@@ -96,7 +96,7 @@ fn rules(text: &str) -> Vec<&str> {
 #[test]
 fn every_command_is_run_or_its_reason_is_given() {
     let deployment = Deployment::new();
-    // The tests below name what they run: `.command("its beginning")`.
+    // The tests below contain the commands that they run: `.command("beginning")`.
     let run: Vec<&str> =
         include_str!("deploy.rs").split(".command(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     let run: Vec<&str> =
@@ -134,7 +134,8 @@ fn rules_are_tested_and_loaded_and_the_timer_brings_back_what_was() {
     assert_eq!(rules(after), Vec::<&str>::new(), "{after}");
 }
 
-/// Why the README has the tables saved by name, and a policy set before iptables-apply: an empty save brings nothing back.
+/// The reason why the README saves the tables by name, and sets a policy before iptables-apply: an empty save restores
+/// nothing.
 #[test]
 fn without_a_table_there_is_nothing_to_go_back_to() {
     let deployment = Deployment::new();
@@ -187,7 +188,8 @@ fn the_script_loads_the_installed_files_and_undo_takes_all_of_it_away() {
     assert!(!left.contains("rules.v") && !left.lines().any(|line| line == "iptables"), "{after}");
 }
 
-/// Why `nftables.service` has to be off: its unit runs this when it stops, and its configuration begins with it.
+/// The reason why `nftables.service` has to be disabled: its unit runs this command when it stops, and its
+/// configuration begins with it.
 #[test]
 fn flushing_nftables_takes_the_rules_of_iptables_along() {
     let deployment = Deployment::new();
@@ -197,7 +199,7 @@ fn flushing_nftables_takes_the_rules_of_iptables_along() {
     assert!(rules(before).len() > 5 && rules(after).is_empty(), "{printed}");
 }
 
-/// The nmap commands against the sensor in a lab; the filter for the log finds its lines, and the sample of none.
+/// The nmap commands against the sensor in a lab; the filter for the log finds its lines, and no line of the sample.
 #[test]
 fn the_scans_of_the_readme_leave_the_lines_that_its_filter_finds() {
     let deployment = Deployment::new();

@@ -1,5 +1,5 @@
-//! The page of a report, in a real Chromium: it says what was measured, can be followed with pointer and keys, asks nothing
-//! of any network, and runs nothing that stands in its input. Needs root, Chromium and chromedriver, see `.ci/setup tests`.
+//! The page of a report, in a real Chromium: it shows the results, works with pointer and keys, sends no network
+//! request, and runs nothing from its input. Needs root, Chromium and chromedriver, see `.ci/setup tests`.
 
 use crate::support::binary;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::support::chromium::Chromium;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What a title, a prefix and a comment say, to be shown and nothing else.
+/// The content of a title, a prefix and a comment, which must be shown as text.
 const HOSTILE: &str = "</script><script>document.title='run'</script>";
 
 const ENTER: &str = "\u{e007}";
@@ -18,7 +18,7 @@ const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
 const DOWN: &str = "\u{e015}";
 
-/// A run with mismatches, of a ruleset that is up to no good.
+/// A run with mismatches, of a ruleset with hostile texts.
 struct Page {
     folder: TempDir,
     json: Value,
@@ -104,7 +104,7 @@ fn it_says_what_was_measured(browser: &Chromium, json: &Value) {
 }
 
 fn a_cell_is_followed_with_the_pointer(browser: &Chromium) {
-    // Row 23, SYN.
+    // The row of port 23, the column of SYN.
     browser.click(".matrix tbody tr:nth-child(2) td:nth-of-type(1)");
     assert_eq!(text(browser, ".story h3"), "syn to port 23 over IPv4");
     let lanes = browser.run("return [...document.querySelectorAll('.lane h5')].map((one) => one.textContent)");
@@ -229,7 +229,7 @@ fn a_scan_is_a_page(browser: &Chromium, folder: &Path) {
     nothing_was_run_or_asked_for(browser, &file);
 }
 
-/// Of a block list the page shows what matters: it stays one that a browser opens, and says what it leaves out.
+/// The page of a long block list leaves out most rules, says so, and still opens in a browser.
 fn a_long_ruleset_is_a_page(browser: &Chromium, folder: &Path) {
     const RULES: usize = 2_500;
     let blocked = |number: usize| format!("-A INPUT -s 10.{}.{}.0/24 -j DROP\n", number / 250, number % 250);
@@ -260,7 +260,8 @@ fn a_long_ruleset_is_a_page(browser: &Chromium, folder: &Path) {
     nothing_was_run_or_asked_for(browser, &file);
 }
 
-/// A name of one word, of letters that have no width, and of those that turn the direction; a file whose name is quotes.
+/// Names of one long word, of zero-width letters, and of letters that change the direction; a file whose name consists
+/// of quotes.
 fn many_scenarios_with_long_names_are_a_page(browser: &Chromium, folder: &Path) {
     let names =
         ["W".repeat(10_000), "\\u200b\\u200d".repeat(2_000), "\\u202e\\u0661".repeat(500), "of many".to_owned()];
@@ -293,7 +294,7 @@ fn many_scenarios_with_long_names_are_a_page(browser: &Chromium, folder: &Path) 
     nothing_was_run_or_asked_for(browser, &file);
 }
 
-/// The same checks fail where a text is markup, where a script is let in, and where the network is asked.
+/// The same checks fail if a text is interpreted as markup, if a script runs, and if the network is used.
 fn what_would_be_run_is_noticed(browser: &Chromium, page: &Page) {
     let planted = "<main id=\"main\"><script>document.title='run'</script><img src=\"http://127.0.0.1:9/x.png\">";
     let barred = page.changed("barred.html", "<main id=\"main\">", planted);

@@ -1,5 +1,5 @@
-//! The day of somebody who validates a ruleset in CI: a push that breaks it is red, every report says where and why, the fix
-//! that is offered mends it, and the next push is green. Needs root.
+//! The work of a user who validates a ruleset in CI: a push that breaks it fails, every report says where and why, the
+//! proposed fix repairs it, and the next push succeeds. Needs root.
 
 use crate::support::binary;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The port's own rule takes the Xmas probe before the rule for Xmas scans can log it.
+/// The rule of the port matches the Xmas probe before the rule for Xmas scans can log it.
 const RULES: &str = r#"*filter
 :INPUT DROP [0:0]
 :FORWARD DROP [0:0]
@@ -85,7 +85,8 @@ fn a_broken_ruleset_is_red_and_the_fix_that_is_offered_makes_it_green() {
     assert_eq!(sarif["runs"][0]["results"], Value::Array(Vec::new()));
 }
 
-/// What an editor does with a fix (SARIF 2.1.0, section 3.57): the last replacement first, so that lines keep their numbers.
+/// Applies a fix as an editor does (SARIF 2.1.0, section 3.57): the last replacement first, so that lines keep their
+/// numbers.
 fn with_fix(text: &str, change: &Value) -> String {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     for one in change["replacements"].as_array().expect("replacements").iter().rev() {

@@ -1,5 +1,5 @@
-//! The teacher's day, through the built program: lessons whose every fact is the scanner's own, exercises that are guessed
-//! right, wrong and not at all, and a hand on the Enter key of a real terminal.
+//! The work of a teacher, with the built program: lessons whose facts are those of the scanner, exercises with right,
+//! wrong and missing answers, and the Enter key on a real terminal.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::support::binary::{Ended, HARDENED, ended, share_the_machine};
 use serde_json::Value;
 
-/// `scanlab` with these arguments, and this on its standard input.
+/// Runs `scanlab` with these arguments, and with `input` on its standard input.
 fn scanlab(arguments: &[&str], input: &str) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_scanlab"))
         .args(arguments)
@@ -19,7 +19,7 @@ fn scanlab(arguments: &[&str], input: &str) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program that has ended does not read.
+    // A program that has ended does not read its input.
     let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
     ended(child.wait_with_output().expect("it ends"))
 }
@@ -30,7 +30,7 @@ fn lesson(arguments: &[&str]) -> String {
     ended.stdout
 }
 
-/// Blanks and line ends alike are one blank.
+/// Replaces each sequence of blanks and line ends by one blank.
 fn in_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -95,7 +95,7 @@ fn every_fact_of_the_lessons_is_what_a_scan_finds() {
     false_fact("log", serde_json::json!([{ "line": "<IPT> Xmas scan: IN=eth1" }]));
 }
 
-/// State and reason as nmap prints them, and each log line to the byte.
+/// Checks that the lesson has state and reason as nmap prints them, and each log line exactly.
 fn assert_told(told: &str, probe: &Value) {
     let text = |key: &str| probe[key].as_str().unwrap_or_default().to_owned();
     let verdict = format!("{}/tcp {} {}", probe["port"], text("state"), text("reason"));
@@ -170,7 +170,7 @@ fn an_exercise_is_guessed_wrong_right_and_not_at_all() {
     assert!(!left.contains("It is b)"), "{left}");
 }
 
-/// The others of the list: each shows a symptom, and a patch that was tried.
+/// The other exercises: each shows a symptom, and a patch that was tested.
 #[test]
 fn every_exercise_has_a_symptom_and_a_cure() {
     let _machine = share_the_machine();

@@ -1,5 +1,5 @@
-//! The day of the person at the Pi: a ruleset is about to be deployed. One story through the built program, and every way
-//! in which it may go wrong with the answer that turns red. Needs root, as everything that asks the real kernel.
+//! The work of a user with a Raspberry Pi who is about to deploy a ruleset: one story with the built program, and every
+//! fault in it with the answer that turns red. Needs root, like all tests with the real kernel.
 
 use crate::support::binary;
 use crate::support::machine;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// A prefix that no other test has: the kernel's log is everybody's.
+/// A prefix that no other test has, since the kernel's log is shared.
 const SENSOR: &str = r#"
 [sensor]
 ssh      = 32232
@@ -79,7 +79,7 @@ fn said(command: &mut Command) -> Said {
 }
 
 impl Said {
-    /// The questions whose answers are reasons not to deploy, in their order.
+    /// The questions whose answers are reasons not to deploy, in order.
     fn red(&self) -> Vec<String> {
         let mut red = Vec::new();
         let mut question = String::new();
@@ -98,7 +98,7 @@ impl Said {
         self.stdout.lines().last().unwrap_or_default()
     }
 
-    /// All words in one line, so that it does not matter where a line was broken.
+    /// All words in one line, independent of the line breaks.
     fn words(&self) -> String {
         self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
     }
@@ -112,12 +112,12 @@ const OTHERS: &str = "Is anything else not as the sensor means it";
 
 const GOOD: [&str; 4] = ["--rules", "rules.v4", "--rules6", "rules.v6"];
 
-/// Both families, as each may have the fault.
+/// The options for both families, since either may have the fault.
 fn with_rules<'a>(v4: &'a str, v6: &'a str) -> [&'a str; 4] {
     ["--rules", v4, "--rules6", v6]
 }
 
-/// Two checks at a time: most of it a check waits for the kernel.
+/// Two checks at a time: a check mostly waits for the kernel.
 #[test]
 fn every_planted_fault_turns_its_answer_red() {
     let _machine = binary::share_the_machine();
@@ -133,13 +133,13 @@ fn every_planted_fault_turns_its_answer_red() {
     for family in ["v4", "v6"] {
         desk.changed(&format!("rules.{family}"), &format!("dies.{family}"), without("ESTABLISHED"));
     }
-    // The first connection that is opened still works: nothing but the one that is open dies.
+    // The first connection can still be opened: only open ones are cut.
     const KILLS: &str =
         "\n-A INPUT -p tcp --tcp-flags SYN NONE -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED -j DROP";
     desk.changed("rules.v4", "kills.v4", first_rules(KILLS));
     desk.changed("rules.v4", "no-xmas.v4", without("Xmas scan"));
     desk.changed("rules.v6", "open.v6", first_rules("\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT"));
-    // Three connections a minute, whoever opens them; and the same for each address.
+    // Three connections a minute for all addresses together; and the same for each address.
     for (name, limit) in [
         ("limit", "-m limit --limit 3/min --limit-burst 3"),
         (
@@ -152,7 +152,7 @@ fn every_planted_fault_turns_its_answer_red() {
             Some(line.replace(at, &format!("{limit} {at}")))
         });
     }
-    // What one moment decides: it is so today, and was not before 2020; it was so before 2020, and is not today.
+    // Rules that depend on the date: one matches from 2020, the other until 2020.
     desk.changed("rules.v4", "today.v4", |line| {
         let is_ssh = line.contains("--dport 32232");
         Some(if is_ssh { line.replace("-j ACCEPT", "-m time --datestart 2020-01-01 -j ACCEPT") } else { line.into() })
@@ -258,7 +258,7 @@ fn every_planted_fault_turns_its_answer_red() {
     assert!(words.contains("other protocols over IPv6: ping, GRE, ESP let in, and the sensor denies all"), "{words}");
 }
 
-/// What is said of SSH is true for whoever asks: the administrator, who is elsewhere, and everybody else.
+/// The answers about SSH hold for every source: for the administrator on another network, and for all others.
 #[test]
 fn ssh_from_is_checked_for_each_source() {
     let _machine = binary::share_the_machine();
@@ -312,7 +312,7 @@ fn ssh_from_is_checked_for_each_source() {
         assert!(v4.words().contains(fact), "{fact}: {}", v4.stdout);
     }
 
-    // The prober is inside: nothing of what it sees tells that everybody else gets in, too.
+    // The prober is in the allowed network: its results do not show that all others can connect, too.
     assert_eq!(open.red(), [UNASKED, OTHERS], "{}{}", open.stdout, open.stderr);
     assert_eq!(open.status, Some(1), "{}", open.stdout);
     let told = "SSH (port 32232) lets in 198.51.100.77, 203.0.112.254, 203.0.114.1,";
@@ -341,7 +341,7 @@ fn traces_of_the_pi_vendor_are_reported() {
         assert!(words.contains(fact), "{fact}: {}", found.stdout);
     }
     assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
-    // The article's own file as it is printed today: the sections are lost.
+    // The article's own file as printed today: the section headers are missing.
     desk.write("lost.link", "MACAddress=00:0c:29:4f:8e:35\nNamePolicy=kernel database onboard slot path\n");
     let found = desk.check(&["--link", "lost.link"]);
     assert_eq!(found.status, Some(2));
@@ -387,7 +387,7 @@ state > after
 exit $status
 "#;
 
-/// Runs `arguments` on that Pi; nothing of it may be another after them.
+/// Runs `arguments` on that Pi, which must be unchanged afterwards.
 fn on_a_pi(desk: &Desk, arguments: &[&str]) -> Said {
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "sh", "-c", PI, "sh", env!("CARGO_BIN_EXE_scanlab")]).args(arguments);
@@ -428,7 +428,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     }
     assert_eq!((found.status, found.red()[0].as_str()), (Some(1), DISGUISE), "{}", found.stdout);
 
-    // A sysctl of the machine is one of the lab.
+    // A sysctl of the machine is set in the lab.
     desk.write("strict", "");
     let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live"]);
     let set = "net.netfilter.nf_conntrack_tcp_loose = 0 (this machine; otherwise 1), decides";
@@ -444,7 +444,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     assert!(found.words().contains(fact), "{}{}", found.stdout, found.stderr);
     fs::remove_dir_all(desk.path("network")).expect("a folder");
 
-    // The rules of a machine that has none yet, an SSH server somewhere else, and a .link file for another interface.
+    // The rules of a machine that has none yet, an SSH server on another port, and a .link file for another interface.
     desk.write("live.v4", "*filter\nCOMMIT\n");
     desk.write("live.v6", "*filter\nCOMMIT\n");
     desk.write("ssh/sshd_config.d/port.conf", "Port 2222\nListenAddress 192.0.2.10\nListenAddress 192.0.2.10:32232\n");
@@ -464,7 +464,8 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     }
     assert_eq!((found.status, found.red()), (Some(1), vec![DISGUISE.to_owned()]), "{}", found.stdout);
 
-    // Nobody gets in over IPv6, so it does not matter that the server does not listen there; and who asks is kept out.
+    // SSH is not accepted over IPv6, so it does not matter that the server does not listen there; and the current
+    // client is kept out.
     desk.write("far.toml", &SENSOR.replace("32232\n", "32232\nssh_from = \"198.51.100.0/24\"\n"));
     let found = on_a_pi(&desk, &["check", "--sensor", "far.toml", "--live", "--iptables", "nft"]);
     let kept_out =
@@ -472,7 +473,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     assert!(found.words().contains(kept_out), "{}{}", found.stdout, found.stderr);
     assert!(!found.words().contains("the SSH server listens at 192.0.2.10, and not at"), "{}", found.stdout);
 
-    // The server is somewhere else altogether.
+    // The server listens on another port and address.
     fs::remove_file(desk.path("legacy.v4")).expect("a file");
     desk.write("ssh/sshd_config.d/port.conf", "Port 2222\n");
     let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
@@ -481,7 +482,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
 }
 
-/// A ruleset of its own beside that of iptables, as nftables.service loads it.
+/// A ruleset of nftables.service in addition to that of iptables.
 const NATIVE: &str = r#"
 flush ruleset
 table inet filter {

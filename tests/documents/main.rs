@@ -1,4 +1,5 @@
-//! What is documented and handed out: pages, samples, schemas, formats, manual pages, and the journeys of users.
+//! Tests of documentation and distributed files: pages, samples, schemas, formats, manual pages, and complete tasks of
+//! users.
 
 #[path = "../support/mod.rs"]
 mod support;

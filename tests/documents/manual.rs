@@ -1,5 +1,5 @@
-//! What teaches the command line: `--help`, whose examples are pasted and run; manual pages, which groff reads without a
-//! warning; completions, which the shells themselves are asked for.
+//! The documentation of the command line: `--help`, whose examples are pasted and run; manual pages, which groff
+//! formats without a warning; completions, which are queried in the shells themselves.
 //!
 //! Needs root, iptables, nmap, curl, groff, zsh and fish, see `.ci/setup tests`.
 
@@ -50,18 +50,18 @@ fn examples(help: &str) -> Vec<String> {
     scripts
 }
 
-/// Runs a script as if it were pasted, with scanlab on the path, in a home of its own.
+/// Runs a script as if pasted into a shell, with scanlab in the PATH, in a home of its own.
 fn pasted(home: &Path, script: &str) -> Output {
     let folder = Path::new(SCANLAB).parent().expect("a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("PATH"));
     let mut shell = Command::new("bash");
-    // What is for everybody goes to the home as well.
+    // Files for all users go to the home as well.
     let script = script.replace("/usr/local/", "usr/local/");
     shell.args(["-e", "-o", "pipefail", "-c", &script]).current_dir(home).env("HOME", home).env("PATH", path);
     shell.output().expect("run bash")
 }
 
-/// Examples that take long and are run elsewhere: where, and the words by which it is done there.
+/// Examples that take long and are run elsewhere: where, and the command there.
 const RUN_ELSEWHERE: [(&str, &str, &str); 2] = [
     ("scanlab selftest\n", ".ci/run", "/debug/scanlab\" selftest\n"),
     (
@@ -93,12 +93,12 @@ fn every_example_of_help_can_be_pasted() {
                 continue;
             }
             let output = pasted(home.path(), &script);
-            // Two rulesets that differ are told by the status, as by diff(1).
+            // If two rulesets differ, the status is 1, as with diff(1).
             let status = i32::from(script.contains("scanlab diff ssh.v4 new.v4"));
             assert_eq!(output.status.code(), Some(status), "$ {script}{output:?}");
         }
     }
-    // What the examples write is what they say.
+    // The files that the examples say they write.
     for file in [
         "out/README.md",
         "scanlab.xml",
@@ -151,7 +151,7 @@ fn pages() -> TempDir {
     folder
 }
 
-/// What groff has to say of a page: its warnings, all of them switched on.
+/// The warnings of groff for a page, with all of them enabled.
 fn warnings(page: &Path) -> String {
     let output = Command::new("groff").args(["-ww", "-z", "-man", "-Tutf8", "-Kutf8"]).arg(page).output();
     text(&output.expect("run groff").stderr)
@@ -185,7 +185,7 @@ fn groff_reports_a_planted_fault_in_a_page() {
     assert!(warnings(&page).contains("SHH"), "{}", warnings(&page));
 }
 
-/// What bash offers at the end of `words`, by the function that it was told to complete scanlab with.
+/// The completions of bash at the end of `words`, from the function that completes scanlab.
 fn offered(words: &[&str]) -> Vec<String> {
     let script = r#"
         eval "$("$0" completions bash)"
@@ -195,7 +195,7 @@ fn offered(words: &[&str]) -> Vec<String> {
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let mut bash = Command::new("bash");
-    // Without --norc a user's own completions could answer; compopt speaks only within a real completion.
+    // Without --norc, completions of the user could be used; compopt works only within a real completion.
     bash.args(["--norc", "-c", &format!("compopt() {{ :; }}\n{script}"), SCANLAB]).args(words);
     let output = bash.output().expect("run bash");
     assert_eq!(text(&output.stderr), "", "{words:?}");
@@ -218,7 +218,7 @@ fn bash_completes_commands_options_and_values() {
     assert!(offered(&["scanlab", "nonsense"]).is_empty());
 }
 
-/// The shell reads the script, and says what is wrong with it.
+/// Makes the shell parse the script, and report syntax errors.
 fn is_read_by(shell: &str, option: &str, script: &str) -> bool {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), script).expect("write the script");

@@ -1,9 +1,10 @@
-//! What the README and the documents in `docs/` show is what happens: every command in them is run, and its output compared.
-//! Every link in them leads somewhere.
+//! The README and the documents in `docs/` are true: every command in them is run, and its output compared. Every link
+//! in them has a target.
 //!
-//! A `toml` or `iptables` block is a file, whose first line names it: `# sensor.toml`. It is written when a reader would
-//! write it: before the commands below it, and in place of an older one of that name. A line of a `console` block that begins
-//! with `$ ` is run by a shell, in a folder that belongs to the document. Blocks of other languages are only read.
+//! A `toml` or `iptables` block is a file, whose first line names it: `# sensor.toml`. It is written when a reader
+//! would write it: before the commands below it, and in place of an older one of that name. A line of a `console` block
+//! that begins with `$ ` is run by a shell, in a folder that belongs to the document. Blocks of other languages are
+//! only parsed.
 //!
 //! Needs root and iptables, see `.ci/setup tests`.
 
@@ -18,7 +19,7 @@ use crate::support::binary::{ended, have_the_machine_alone, share_the_machine};
 use scanlab::net::Protocol;
 use scanlab::probe::scan::Technique;
 
-/// A line of its own that stands for any number of lines, none included.
+/// A line that matches any number of lines, including none.
 const ELISION: &str = "...";
 
 fn text(path: &str) -> String {
@@ -40,7 +41,7 @@ struct Block<'a> {
     lines: Vec<&'a str>,
 }
 
-/// A document, cut in what is fenced and what is prose.
+/// A document, divided into fenced blocks and prose.
 struct Document<'a> {
     blocks: Vec<Block<'a>>,
     prose: Vec<&'a str>,
@@ -92,9 +93,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// What the command prints: the result, and then the talk.
+    /// The output of the command: standard output, then standard error.
     fn run(&mut self, command: &str) -> String {
-        // A self-test fills the table of conntrack: beside other labs it takes minutes, and alone it takes seconds.
+        // A self-test fills the conntrack table: beside other labs it takes minutes, alone it takes seconds.
         let _machine = match command.contains("selftest") {
             true => have_the_machine_alone(),
             false => share_the_machine(),
@@ -125,7 +126,7 @@ fn matches(shown: &[&str], printed: &[&str]) -> bool {
     }
 }
 
-/// What a document shows that does not happen; empty when it tells the truth.
+/// The differences between a document and the real output; empty if there are none.
 fn untrue(text: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let mut session = Session { folder: folder.path(), status: 0 };
@@ -155,7 +156,7 @@ fn compare(Shown { command, lines }: &Shown<'_>, session: &mut Session<'_>, wron
     }
 }
 
-/// Each document is a session of its own, and they run side by side.
+/// Each document is a session of its own, and they run in parallel.
 #[test]
 fn every_command_prints_what_is_shown() {
     let documents = documents();
@@ -249,7 +250,7 @@ fn anchor_of(line: &str) -> Option<String> {
     Some(kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>().to_lowercase())
 }
 
-/// What the reader of a table takes, by what it says to a key that it does not know.
+/// The keys that the reader of a table accepts, from its error for an unknown key.
 fn keys_known_behind(scenario: &str) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("scenario.toml"), format!("{scenario}\nunknown = 1\n")).expect("write the file");

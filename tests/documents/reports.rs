@@ -1,4 +1,4 @@
-//! `reports/` holds a sample of each format, and every sample is what the program prints today. Needs root.
+//! `reports/` holds a sample of each format, and every sample equals the current output of the program. Needs root.
 //!
 //! To renew them: `SCANLAB_BLESS=1 cargo test --test documents reports`.
 
@@ -28,7 +28,7 @@ fn the_samples_for_ci_are_true() {
     }
 }
 
-/// Of a run that is green there is nothing in SARIF but what is known.
+/// SARIF of a successful run contains known mismatches only.
 #[test]
 fn the_sample_of_sarif_is_true() {
     assert_sample("run.sarif", &scanlab(&["run", "scenarios/article-order.toml", "--format", "sarif"]));
@@ -66,7 +66,8 @@ fn the_sample_of_a_log_file_is_true() {
     assert_sample("scan.syslog", &text.lines().map(named).collect::<String>());
 }
 
-/// The sample is a page to open; of what the host makes up for every run (its sequence numbers) another run has other bytes.
+/// The sample can be opened as a page; bytes that the host chooses for every run (its sequence numbers) differ from run
+/// to run.
 #[test]
 fn the_sample_of_a_page_is_true() {
     let page = without_machine_in_page(&scanlab(&["run", "scenarios/own-ruleset.toml", "--format", "html"]));
@@ -83,14 +84,14 @@ fn the_sample_of_a_page_is_true() {
     assert_eq!(sample_data, printed_data, "{} is not what scanlab prints (expected, observed)", path.display());
 }
 
-/// Kernel, iptables and sysctls are the machine's.
+/// Masks kernel, iptables and sysctls, which belong to the machine.
 fn without_machine_in_page(page: &str) -> String {
     let from = page.find("<dl class=\"facts\">").expect("where it was measured");
     let to = from + page[from..].find("</section>").expect("the end of it");
     format!("{}<p class=\"note\">(of this machine)</p>\n{}", &page[..from], &page[to..])
 }
 
-/// The page without its data; and the data, without the frames that another run has with other bytes.
+/// The page without its data; and the data, without the frames, whose bytes differ from run to run.
 fn parts_of_page(page: &str) -> (String, Value) {
     const BEGIN: &str = "<script type=\"application/json\" id=\"data\">";
     let Some((before, rest)) = page.split_once(BEGIN) else { return (page.to_owned(), Value::Null) };
@@ -108,7 +109,7 @@ fn parts_of_page(page: &str) -> (String, Value) {
     (format!("{before}{behind}"), data)
 }
 
-/// Fields with their words in the place of numbers.
+/// Replaces the numbers of fields by their words.
 fn spelled(layers: &Value, words: &Value) -> Value {
     let word = |number: &Value| number.as_u64().map_or(Value::Null, |number| words[number as usize].clone());
     let field = |field: &Value| Value::from(vec![word(&field[0]), field[1].clone(), field[2].clone(), word(&field[3])]);
@@ -129,7 +130,7 @@ fn scanlab(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("reports are UTF-8")
 }
 
-/// Kernel, iptables and sysctls are the machine's, and no two machines are alike.
+/// Masks kernel, iptables and sysctls, which differ between machines.
 fn without_machine(json: &str) -> String {
     let mut report: Value = serde_json::from_str(json).expect("the report is JSON");
     for (name, value) in report["environment"].as_object_mut().expect("an environment") {
@@ -150,7 +151,7 @@ fn assert_sample(name: &str, printed: &str) {
     assert_eq!(sample, printed, "{} is not what scanlab prints (expected, observed)", path.display());
 }
 
-/// A ruleset that is blind to the scan that it means to log, a later one that is not, and a sensor.
+/// A ruleset that does not log the scan that it is intended to log, a later one that does, and a sensor.
 const FILES: [(&str, &str); 4] = [
     (
         "blind.v4",
@@ -176,7 +177,7 @@ const FILES: [(&str, &str); 4] = [
     ),
 ];
 
-/// What scanlab prints in a folder with these files, and that it ends with `status`.
+/// The output of scanlab in a folder with these files; it must end with `status`.
 fn scanlab_with_files(arguments: &[&str], status: i32) -> String {
     let _machine = share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
@@ -213,7 +214,7 @@ fn the_samples_of_the_other_commands_are_true() {
     assert_sample("teach.txt", &scanlab_with_files(&["teach", "xmas", "--sensor", "sensor.toml"], 0));
 }
 
-/// Time and the host's own numbers are others in every run; directions and comments are the same.
+/// Time and the host's own numbers differ in every run; directions and comments are the same.
 #[test]
 fn the_sample_of_a_capture_is_true() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -229,8 +230,8 @@ fn the_sample_of_a_capture_is_true() {
     assert_eq!(told, comments(&fresh), "{} is not what scanlab writes (expected, observed)", sample.display());
 }
 
-/// Direction and comment of every frame. A fence that answers later than another frame may stand elsewhere: those are left
-/// out, and so is what the host says by itself.
+/// Direction and comment of every frame, without fences, which may be answered before or after another frame, and
+/// without the frames that the host sends by itself.
 fn comments(capture: &Path) -> String {
     let fields = ["-T", "fields", "-e", "frame.packet_flags_direction", "-e", "frame.comment"];
     let shown = Command::new("tshark").args(["-n", "-r"]).arg(capture).args(fields).output();

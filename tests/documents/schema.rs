@@ -1,4 +1,5 @@
-//! `scanlab schema`: what is published is what the program prints, real results and files fit, and faults do not.
+//! `scanlab schema`: the published schemas are those that the program prints, real results and files fit, and faulty
+//! ones do not.
 
 use crate::support::binary;
 use std::collections::BTreeSet;
@@ -101,7 +102,7 @@ fn every_result_fits_and_no_fault_does() {
     assert_eq!(complaints(&published("result"), &faults).lines().count(), faults.len(), "each of them is refused");
 }
 
-/// They stand for files of the test.
+/// Placeholders for files of the test.
 const SENSOR: &str = "SENSOR";
 const SCENARIO: &str = "SCENARIO";
 const RULES: &str = "RULES";
@@ -174,8 +175,7 @@ fn the_schema_refuses_each_file_that_the_reader_refuses() {
     refuses("scenario", &scenarios);
 }
 
-/// The reader takes files apart by hand: that it knows the keys which the schema knows, and no other, is seen from what it
-/// says of one that it does not know.
+/// The reader parses files by hand: its error for an unknown key shows that it accepts exactly the keys of the schema.
 #[test]
 fn the_reader_knows_the_keys_of_the_schema() {
     let schema: Value = serde_json::from_str(&scanlab(&["schema", "scenario"])).expect("JSON");

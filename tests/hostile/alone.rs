@@ -1,23 +1,24 @@
-//! Hostile input of every kind changes nothing on the machine, ends in time, and takes little memory. Needs root.
+//! Hostile input of every kind changes nothing on the machine, ends in time, and needs little memory. Needs root.
 //!
 //! Each [`Attack`] is a folder of files and a command line. It is run by root with both flavours of iptables, and by an
 //! ordinary user: it ends within [`DEADLINE`], no process of it grows beyond [`MEMORY`], its exit status and its message
 //! are the expected ones, and the machine is the same before and after.
 //!
-//! What takes more than files and a command line is in test programs of its own:
+//! Attacks that need more than files and a command line are in other tests:
 //!
-//! | input | program |
+//! | input | tests |
 //! | --- | --- |
-//! | words of rules that iptables reads in another way | `kernel_words` (random lines), `fuzz` |
-//! | a program that iptables would run, past the refusal of the option | the tests of `lab::iptables` and `lab::confined` |
-//! | extensions with state of the whole machine | `kernel_admission` (each one that is admitted) |
-//! | signals, streams without an end, programs that hang | `kernel_signals`, `kernel_iptables_fails` |
-//! | iptables that fails, lies or loads nothing; more than 124 limits; SCTP and DCCP | `kernel_iptables_fails`, `kernel_selftest`, `kernel_large` |
-//! | Rust debug text | `debug_text` |
-//! | a second user: locks, links in sticky folders, reports that are replaced | `kernel_second_user` |
-//! | forty runs at once, kills at random moments | `kernel_many`, `kernel_host` |
-//! | tools of `exec` | `kernel_exec` |
-//! | text that steers a terminal or a CI system | `kernel_hostile_text`, `ci_formats`, and here |
+//! | words of rules that iptables reads in another way | `kernel::words` (random lines), `user::fuzz` |
+//! | a program that iptables would run, if the option were allowed | of `lab::host::{iptables, confined}` |
+//! | extensions with state of the whole machine | `kernel::admission` (each one that is admitted) |
+//! | signals, streams without an end, programs that hang | `kernel::{signals, iptables_fails}` |
+//! | iptables that fails, lies or loads nothing | `kernel::iptables_fails`, `kernel::alone::selftest` |
+//! | more than 124 limits; SCTP and DCCP | `kernel::large` |
+//! | Rust debug text | `user::debug_text` |
+//! | a second user: locks, links in sticky folders, reports that are replaced | `kernel::second_user` |
+//! | forty runs at once, kills at random moments | `kernel::alone::{many, host}` |
+//! | tools of `exec` | `kernel::exec` |
+//! | text that controls a terminal or a CI system | `kernel::hostile_text`, `documents::ci_formats`, and here |
 
 use crate::attacks;
 use crate::witness;
@@ -33,13 +34,13 @@ use crate::support::ordinary::{Home, Tun, USER};
 use crate::witness::{KernelLog, Planted, idle_timers};
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// The longest time that an attack may take on two processors.
+/// The time limit of an attack on two processors.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The most memory that a process of an attack may have in use at once (KiB).
 const MEMORY: i64 = 300 << 10;
 
-/// Who runs scanlab, and with which iptables.
+/// The users that run scanlab, and their iptables.
 const RUNNERS: [(&str, &str); 3] = [("root", "nft"), ("root", "legacy"), ("user", "nft")];
 
 #[test]
@@ -149,7 +150,7 @@ fn overdue(mut child: Child) -> String {
     format!("still running after {} s", DEADLINE.as_secs())
 }
 
-/// The harness reports what it is for: a program that runs, a line in the log, a process that does not end.
+/// The harness reports planted attacks: a program that runs, a line in the log, a process that does not end.
 #[test]
 fn the_harness_with_a_planted_attack_reports_it() {
     let _machine = have_the_machine_alone();

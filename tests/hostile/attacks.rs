@@ -10,13 +10,13 @@ pub struct Attack {
     pub name: &'static str,
     pub files: Vec<(&'static str, String)>,
     pub arguments: Vec<&'static str>,
-    /// The command takes `--iptables`.
+    /// True if the command has the option `--iptables`.
     pub loads_rules: bool,
-    /// The exit statuses that are right.
+    /// The expected exit statuses.
     pub status: &'static [i32],
-    /// Texts that the user has to see.
+    /// Texts that must be in the output.
     pub says: Vec<&'static str>,
-    /// Texts that nobody may see.
+    /// Texts that must not be in the output.
     pub never: Vec<&'static str>,
 }
 
@@ -27,7 +27,7 @@ pub fn all() -> Vec<Attack> {
     kinds.into_iter().flatten().collect()
 }
 
-/// A scan of this ruleset, which is refused with `says`.
+/// A scan of this ruleset, which must be refused with `says`.
 fn refused(name: &'static str, rules: String, says: &'static str) -> Attack {
     let says = vec![says, "rules.v4:"];
     Attack { status: &[2], says, ..scanned(name, rules) }
@@ -80,7 +80,7 @@ fn early_ends() -> Vec<Attack> {
     spellings.map(attack).into()
 }
 
-/// A ruleset asks for the machine's time or memory.
+/// A ruleset needs much of the machine's time or memory.
 fn resources() -> Vec<Attack> {
     let mut nested = String::from("*filter\n:INPUT ACCEPT [0:0]\n");
     let chains = 13;
@@ -175,7 +175,7 @@ fn shared_state() -> Vec<Attack> {
     ]
 }
 
-/// Files that are none, and files that the user must not read.
+/// Paths that are no files, and files that the user must not read.
 fn files() -> Vec<Attack> {
     let scenario = |ruleset: &str| {
         format!(
@@ -205,7 +205,7 @@ fn files() -> Vec<Attack> {
     ]
 }
 
-/// Text that steers what reads the output.
+/// Text that controls the reader of the output.
 fn output() -> Vec<Attack> {
     let prefix = filter("-A INPUT -p tcp --dport 80 -j LOG --log-prefix \"::error::forged \"");
     vec![Attack { never: vec!["\n::error", "panicked"], ..scanned("a prefix that GitHub would obey", prefix) }]

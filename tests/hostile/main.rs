@@ -1,4 +1,4 @@
-//! Hostile input in every command; a program of its own, since it measures the memory of all its children.
+//! Hostile input for every command; a test program of its own, since it measures the memory of all its children.
 
 #[path = "../support/mod.rs"]
 mod support;

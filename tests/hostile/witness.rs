@@ -1,4 +1,4 @@
-//! What sees that an attack succeeded: a program that leaves a file when it runs, the machine's log, its idle timers.
+//! Witnesses of a successful attack: a program that creates a file when it runs, the machine's log, its idle timers.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,7 @@ use crate::support::ordinary::Home;
 /// [`PATH`].
 pub const PROGRAM: &str = "planted";
 
-/// The path by which rulesets name the planted program.
+/// The path of the planted program in rulesets.
 pub const PATH: &str = "/tmp/scanlab-planted";
 
 /// A program that an attack wants to run.
@@ -50,7 +50,7 @@ impl Drop for Planted {
     }
 }
 
-/// The machine's log, from now on. It is read all the time, since the kernel overwrites the oldest lines (EPIPE).
+/// The machine's log from now on. It is read continuously, since the kernel overwrites the oldest lines (EPIPE).
 pub struct KernelLog(Arc<Mutex<Reader>>);
 
 struct Reader {
@@ -73,7 +73,7 @@ impl KernelLog {
         log
     }
 
-    /// The lines since the last call that have `mark` in them.
+    /// The lines since the last call that contain `mark`.
     pub fn lines_with(&mut self, mark: &str) -> Vec<String> {
         let mut reader = self.0.lock().expect("a reader that does not panic");
         reader.read();
@@ -96,7 +96,7 @@ impl Reader {
     }
 }
 
-/// The machine's idle timers (`xt_idletimer`), which no network namespace has for itself.
+/// The machine's idle timers (`xt_idletimer`), which network namespaces share.
 pub fn idle_timers() -> BTreeSet<String> {
     let entries = fs::read_dir("/sys/class/xt_idletimer/timers").into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()

@@ -1,5 +1,5 @@
-//! What a ruleset may ask of the machine: each admitted extension is loaded, and the machine stays as it was; what is
-//! refused is refused before iptables sees it. Needs root.
+//! The extensions that a ruleset may use: each admitted one is loaded, and the machine does not change; a refused one
+//! is refused before iptables parses it. Needs root.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::support::binary::{Ended, ended, have_the_machine_alone, share_the_machine};
 use scanlab::rules::admission::extension::{MATCHES, REFUSED, REFUSED_OPTIONS, TARGETS};
 
-/// A rule for each extension: families, flavours that have it on every machine (`-` for none), table, rule;
-/// `\n` parts rules.
+/// A rule for each extension: families, flavours that have it on every machine (`-` for none), table, rule; `\n`
+/// separates rules.
 const RULES: &str = include_str!("../cases/admitted.txt");
 
 struct Case<'a> {
@@ -31,7 +31,7 @@ fn cases() -> Vec<Case<'static>> {
     RULES.lines().filter(|line| !line.starts_with('#')).map(case).collect()
 }
 
-/// The names that the rules load.
+/// The names of the extensions in the rules.
 fn names(cases: &[Case], option: &str) -> BTreeSet<String> {
     let words: Vec<&str> = cases.iter().flat_map(|case| case.rule.split([' ', '\\'])).collect();
     words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].to_owned()).collect()
@@ -44,7 +44,7 @@ fn every_admitted_extension_has_a_rule_that_is_tried() {
     assert_eq!(names(&cases(), "-j"), set(TARGETS));
 }
 
-/// The host as far as an extension could change it; what a busy machine changes by itself is left out.
+/// The state of the host that an extension could change, without the parts that change on a busy machine.
 fn host() -> BTreeSet<String> {
     let mut host = BTreeSet::new();
     for folder in ["/proc/sys/net", "/proc/sys/kernel", "/sys/class/xt_idletimer/timers"] {
@@ -66,9 +66,9 @@ fn host() -> BTreeSet<String> {
     host
 }
 
-/// Files with what is in them. Reading has effects below /sys (`zram-control/hot_add` makes a device), so no more of it
-/// is read than the timers.
-/// Another lab may switch `nf_log_all_netns` at any time; the rest changes by itself.
+/// Files with their content. Reading has effects below /sys (`zram-control/hot_add` creates a device), so only the
+/// timers are read there. Another lab may change `nf_log_all_netns` at any time; the other exceptions change by
+/// themselves.
 fn files(folder: &Path, found: &mut BTreeSet<String>) {
     const RESTLESS: [&str; 8] =
         ["random", "nf_log_all_netns", "ns_last_pid", "nf_conntrack_count", "pty", "neigh", "conf", "seccomp"];
@@ -84,7 +84,7 @@ fn files(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Lines of the kernel's log that speak of an extension. Labs of other programs write lines of packets.
+/// Lines of the kernel's log about an extension. Labs of other programs log packets.
 fn log() -> Vec<String> {
     let printed = Command::new("dmesg").output().expect("dmesg");
     let lines = String::from_utf8_lossy(&printed.stdout).into_owned();
@@ -92,7 +92,7 @@ fn log() -> Vec<String> {
     lines.lines().filter(|line| !of_packet(line)).map(str::to_owned).collect()
 }
 
-/// Loads the rule in a network namespace of its own, and looks at the host while it is there.
+/// Loads the rule in a network namespace of its own, and reads the state of the host meanwhile.
 fn loaded(program: &str, case: &Case<'_>) -> Result<BTreeSet<String>, String> {
     let script = format!(
         "ip link set lo up; echo 1 > /proc/sys/net/netfilter/nf_conntrack_acct; {program} && echo loaded && exec sleep 60"
@@ -219,7 +219,8 @@ mod alone {
         assert!(new.is_empty(), "{new:?}");
     }
 
-    /// A rule for each extension that may be used without other rules, through the program itself: a probe passes all of them.
+    /// A rule for each extension that may be used without other rules, loaded by the program itself: a probe passes all
+    /// of them.
     #[test]
     fn a_run_that_reads_nflog_writes_nothing_to_the_log_of_the_machine() {
         let _machine = have_the_machine_alone();

@@ -1,4 +1,4 @@
-//! A blind instrument is an error of its own: exit status 3, and never a mismatch. Needs root.
+//! A blind instrument is an error of its own: exit status 3, never a mismatch. Needs root.
 
 use crate::support::binary;
 use std::fs;
@@ -30,7 +30,8 @@ fn a_namespace_without_loggers_cannot_measure() {
     assert_eq!(error.exit_status(), 3);
 }
 
-/// Containers bind something else over `/dev/kmsg`: what is at its end at once, what never ends, what is no device.
+/// Containers mount other files over `/dev/kmsg`: one that is at its end at once, one that never ends, one that is no
+/// device.
 #[test]
 fn another_device_in_the_place_of_the_kernels_log_is_blind_at_once() {
     let _machine = share_the_machine();
@@ -57,7 +58,7 @@ const REJECTS: &str = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dp
 mod alone {
     use super::*;
 
-    /// Somebody keeps LOG rules from printing. A run that is harmed says so; one that gets through is right.
+    /// Another program disables LOG rules. A run that is affected reports it; one that is not has the right results.
     #[test]
     fn a_kernel_that_is_told_to_log_nothing_is_an_error_and_no_mismatch() {
         let _machine = have_the_machine_alone();
@@ -86,8 +87,8 @@ mod alone {
         }
     }
 
-    /// Found by `just soak`: ICMPv6 errors of somebody else left no room for those of the lab, and ports that reject, and closed
-    /// ports of UDP, were said to be silent.
+    /// Found by `just soak`: ICMPv6 errors of other programs left no room for those of the lab, and rejecting ports,
+    /// and closed UDP ports, were reported as silent.
     #[test]
     fn errors_that_the_host_cannot_send_are_no_silence() {
         let _machine = have_the_machine_alone();

@@ -49,7 +49,7 @@ fn in_a_lab<T: Send>(
     Lab::run(&blueprint, work)
 }
 
-/// What every line of these rules begins with.
+/// The beginning of every line of these rules.
 const MARKER: &str = "capture \\\"q\\\\ ";
 const MARKER_PRINTED: &str = "capture \"q\\ ";
 
@@ -60,7 +60,7 @@ fn log(number: u8, flags: u8) -> String {
     format!("-j LOG --log-level 7 --log-prefix \"{MARKER}{number}: \" {}", given.join(" "))
 }
 
-/// Every set of options in INPUT and OUTPUT; marks; the tables before and behind. All of it is let in.
+/// Every set of options in INPUT and OUTPUT; marks; the tables before and after. All packets are accepted.
 fn ruleset() -> String {
     let each =
         |chain: &str| (0..LogFlags::COUNT).map(|bits| format!("-A {chain} {}\n", log(bits, bits))).collect::<String>();
@@ -126,7 +126,7 @@ fn ip(ends: (IpAddr, IpAddr), protocol: u8, payload: &[u8]) -> Vec<u8> {
     if ends.0.is_ipv4() { ipv4(ends, 0, &[], protocol, payload) } else { ipv6(ends, protocol, payload) }
 }
 
-/// With its checksum at byte `at`.
+/// Returns the payload with its checksum at byte `at`.
 fn summed(ends: (IpAddr, IpAddr), protocol: u8, mut payload: Vec<u8>, at: usize) -> Vec<u8> {
     let pseudo = [&octets(ends.0)[..], &octets(ends.1), &[0, protocol], &(payload.len() as u16).to_be_bytes()].concat();
     let is_icmp = protocol == 1;
@@ -153,7 +153,7 @@ fn icmp(ends: (IpAddr, IpAddr), kind: u8, code: u8, rest: [u8; 4], quoted: &[u8]
     summed(ends, protocol, [&[kind, code, 0, 0], &rest[..], quoted].concat(), 2)
 }
 
-/// Of both families.
+/// The transports of both families.
 fn transports(ends: (IpAddr, IpAddr)) -> Vec<Vec<u8>> {
     let icmp_protocol = if ends.0.is_ipv4() { 1 } else { 58 };
     let mss = [2, 4, 5, 0xb4, 1, 3, 3, 7, 4, 2, 1, 1];
@@ -165,7 +165,7 @@ fn transports(ends: (IpAddr, IpAddr)) -> Vec<Vec<u8>> {
         ip(ends, 6, &tcp(ends, 23, 15, 0xff, &[])),
         ip(ends, 6, &tcp(ends, 23, 0, 2, &[])[..10]),
         ip(ends, 6, &[&tcp(ends, 23, 0, 2, &[1; 40])[..], b"payload"].concat()),
-        // A header that claims to be longer than the packet.
+        // A header whose length field exceeds the packet.
         ip(ends, 6, &[&tcp(ends, 23, 0, 2, &[])[..12], &[0xf0, 2, 4, 0, 0, 0, 0, 0, 9, 9]].concat()),
         ip(ends, 17, &udp(ends, 17, 9)),
         ip(ends, 17, &udp(ends, 17, 9)[..3]),
@@ -244,18 +244,18 @@ fn ipv6_only(ends: (IpAddr, IpAddr)) -> Vec<Vec<u8>> {
         (60, vec![vec![6]]),
         (60, vec![pad(59), vec![1, 2]]),
         (59, vec![segment.clone()]),
-        // Lengths that lead behind the packet.
+        // Lengths beyond the end of the packet.
         (60, vec![vec![6, 200, 1, 4, 0, 0, 0, 0]]),
-        // More than the kernel's buffer for a line holds: the last.
+        // The last one does not fit into the kernel's buffer for a line.
         (60, (0..160).map(|_| pad(60)).collect()),
     ];
     let chains = chains.into_iter().take(if printk_holds_the_whole_buffer() { 22 } else { 21 });
     chains.map(|(next, headers)| ipv6(ends, next, &headers.concat())).collect()
 }
 
-/// Before Linux 6.3 printk has less room for a line than netfilter (`LOG_LINE_MAX` in kernel/printk/printk.c, 992 bytes with
-/// the level). What it cuts off has the end of the line in it, so that the log has no such record before the next one is
-/// printed, and it would be taken for a line of the next packet.
+/// Before Linux 6.3 printk has less room for a line than netfilter (`LOG_LINE_MAX` in kernel/printk/printk.c, 992 bytes
+/// with the level). It cuts off the end of the line, so that the log has no such record before the next one is printed,
+/// and the record would be read as a line of the next packet.
 fn printk_holds_the_whole_buffer() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
     let mut numbers =
@@ -280,7 +280,7 @@ fn probes() -> Vec<Vec<u8>> {
     frames
 }
 
-/// What is put on the link, and what the host sends itself, each to where it goes.
+/// Frames that are sent on the link, and packets that the host itself sends, each with its destination.
 type Stimuli = (Vec<Vec<u8>>, Vec<(Vec<u8>, IpAddr)>);
 
 fn stimuli() -> Vec<Stimuli> {
@@ -302,10 +302,10 @@ fn stimuli() -> Vec<Stimuli> {
             sent.extend(packets.map(|packet| (packet, destination)));
         }
     }
-    // The host hears of itself what it sends to all.
+    // The host receives its own multicast packets.
     let everybody: (IpAddr, IpAddr) = (addresses.v6.host.into(), "ff02::1".parse().expect("an address"));
     sent.push((ip(everybody, 17, &udp(everybody, 17, 9)), everybody.1));
-    // One by one: each draws a hundred lines, and the kernel's log holds about 600.
+    // One by one: each causes a hundred lines, and the kernel's log holds about 600.
     let arriving = arriving.into_iter().map(|frame| (vec![frame], Vec::new()));
     arriving.chain(sent.into_iter().map(|packet| (Vec::new(), vec![packet]))).collect()
 }
@@ -313,26 +313,26 @@ fn stimuli() -> Vec<Stimuli> {
 fn lines(flavour: Flavour, capture: Capture, stimuli: &[Stimuli]) -> Vec<Vec<String>> {
     let of_each = |lab: &mut Lab| stimuli.iter().map(|(frames, packets)| lab.lines_of(frames, packets)).collect();
     let lines: Vec<Vec<String>> = in_a_lab(&equipment(flavour, capture), &ruleset(), None, of_each).expect("a lab");
-    // The kernel reports its IPv6 groups (MLD) when it likes.
+    // The kernel reports its IPv6 groups (MLD) at any time.
     let ours = |line: &String| line.starts_with(MARKER_PRINTED) && !line.contains(" TYPE=143 ");
     lines.into_iter().map(|lines| lines.into_iter().filter(ours).map(|line| without_chance(&line)).collect()).collect()
 }
 
-/// What the host itself chooses at random differs from lab to lab: the sequence number of its SYN/ACK, the identification
-/// of an ICMP message, the flow label of what it sends (a hash with a secret).
+/// Masks the random numbers of the host, which differ from lab to lab: the sequence number of its SYN/ACK, the
+/// identification of an ICMP message, the flow label of its packets (a hash with a secret).
 fn without_chance(line: &str) -> String {
     let is_sent = line.contains("IN= OUT=") || line.contains("IN=lo ");
     if !is_sent { line.to_owned() } else { masked(masked(masked(line.to_owned(), " SEQ="), " ID="), " FLOWLBL=") }
 }
 
-/// The first value of `key` is not told.
+/// Masks the first value of `key`.
 fn masked(line: String, key: &str) -> String {
     let Some((before, behind)) = line.split_once(key) else { return line };
     let behind = behind.trim_start_matches(|c: char| c.is_ascii_digit());
     format!("{before}{key}?{behind}")
 }
 
-/// The comparison is worth something only if the lines hold all this.
+/// Checks that the lines contain all this, or the comparison would prove nothing.
 fn assert_covers(lines: &[String]) {
     for part in [
         "IN=lo OUT= MAC=00:00:00:00:00:00:00:00:00:00:00:00:08:00 ",
@@ -378,13 +378,13 @@ impl Log {
         Log(file)
     }
 
-    /// How many of the lines since then hold `part`.
+    /// The number of lines since then that contain `part`.
     fn count(&mut self, part: &str) -> usize {
         let (mut count, mut buffer) = (0, vec![0; 16 << 10]);
         loop {
             match self.0.read(&mut buffer) {
                 Ok(length) => count += usize::from(String::from_utf8_lossy(&buffer[..length]).contains(part)),
-                // What was overwritten cannot be told: the lab under test is done by then or speaks of nothing.
+                // Overwritten lines are unknown: the lab under test has ended by then, or logs other text.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return count,
                 Err(error) => panic!("{error}"),
@@ -393,12 +393,12 @@ impl Log {
     }
 }
 
-/// A host that no other lab of this machine has, so that its lines are told from theirs.
+/// A host that no other lab of this machine has, so that its lines can be distinguished.
 const OWN_HOST: &str = "addresses = { v4 = \"198.51.100.77/24\", v6 = \"2001:db8:77::77/64\" }\nprober = { v4 = \"198.51.100.78\", v6 = \"2001:db8:77::78\" }\n";
 const OWN_ADDRESS: &str = "DST=198.51.100.77 ";
 
-/// Runs scanlab where the sysctl that lets LOG rules print is a file of its own; tells what is in the file afterwards, and
-/// whether it was written.
+/// Runs scanlab with a private file in place of the sysctl that enables LOG rules. Returns true if the file was
+/// written.
 fn with_a_sysctl_of_its_own(arguments: &[&str]) -> (Ended, bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let sysctl = folder.path().join("nf_log_all_netns");
@@ -469,7 +469,7 @@ fn both_captures_make_the_same_report() {
     }
 }
 
-/// Says where they differ: the reports are long.
+/// Compares reports, and shows where they differ, because they are long.
 fn assert_same(one: &Value, other: &Value, path: &str) {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
@@ -505,7 +505,7 @@ fn a_deaf_reader_and_a_socket_too_small_are_noticed() {
     }
 }
 
-/// What the ruleset itself logs to a group is no line of LOG, wherever the lab would like to have its own groups.
+/// A packet that the ruleset itself logs to a group is no line of LOG, whatever groups the lab uses for its own.
 #[test]
 fn the_rulesets_own_groups_are_told_from_log() {
     let _machine = share_the_machine();
@@ -519,13 +519,13 @@ fn the_rulesets_own_groups_are_told_from_log() {
     assert!(mine.iter().all(|line| line.starts_with("nflog:65408 mine: IN=")), "{lines:?}");
 }
 
-/// What iptables refuses is refused where the user wrote it, before there is any copy.
+/// A refusal by iptables has the line of the user's file, since the copy is made later.
 #[test]
 fn a_ruleset_that_is_refused_is_refused_with_the_users_own_line() {
     let _machine = share_the_machine();
     let ruleset = "*filter\n-A INPUT -j LOG --log-prefix \"x\" --log-nothing\nCOMMIT\n";
     let equipment = equipment(Flavour::Auto, Capture::Nflog);
-    // No lab of this process learns from another one that it was taken.
+    // No lab of this process has the result of another one that the ruleset was accepted.
     for _ in 0..2 {
         let refused = in_a_lab(&equipment, ruleset, None, |_| Ok(())).expect_err("refused");
         let text = refused.to_string();
@@ -538,7 +538,7 @@ mod alone {
 
     #[test]
     fn both_captures_say_the_same_to_the_byte() {
-        // It speaks so much in the kernel's log that others would wait too long for their turn.
+        // It logs so much to the kernel's log that other labs would wait too long for their turn.
         let _machine = have_the_machine_alone();
         let stimuli = stimuli();
         for flavour in [Flavour::Nft, Flavour::Legacy] {

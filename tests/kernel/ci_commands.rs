@@ -1,4 +1,4 @@
-//! What a ruleset, a scenario, a sensor or the name of a file says is no command to the CI system that reads scanlab's
+//! No text of a ruleset, a scenario, a sensor or a file name acts as a command in the CI system that reads scanlab's
 //! output, in any command, format and width. Needs root.
 
 use std::fs;
@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use crate::support::binary::{Ended, ended, share_the_machine};
 use serde_json::Value;
 
-/// Names of files, which no path in front of them makes harmless.
+/// Names of files that are hostile with every path before them.
 const RULES: &str = "::error::f##[e].v4";
 const SCENARIO: &str = "::error::s##[e].toml";
 const BROKEN: &str = "::error::b##[e].v4";
 const SENSOR: &str = "##[e]::sensor.toml";
 
-/// Commands of all systems, so many characters apart that a line begins at each of them at some width.
+/// Commands of all systems, at distances that let a line begin at each of them at some width.
 fn hostile(length: usize) -> String {
     let commands = ["::error::e ", "##[error]e ", "##vso[task.e]e ", "section_start:1:e ", "##teamcity[e] "];
     let pieces =
@@ -29,7 +29,7 @@ fn hostile(length: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// Port 22 is logged without an expectation, 23 is dropped before its LOG, and 24 goes through a chain with a hostile name.
+/// Port 22 is logged without an expectation, 23 is dropped before its LOG, and 24 passes a chain with a hostile name.
 fn rules() -> String {
     let comment = hostile(240);
     format!(
@@ -58,7 +58,7 @@ fn scenario() -> String {
 const SENSOR_TEXT: &str =
     "[sensor]\nssh = 22\nwatched = { HTTP = 80 }\nscans = [\"syn\", \"xmas\"]\nprefix = \"##[x] \"\n";
 
-/// A folder with all of the files, which is the folder that scanlab runs in.
+/// A folder with all of the files, in which scanlab runs.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let broken = rules().replace("-j DROP", "-j \"::error::t##[x]\" --no ::error::");
@@ -88,7 +88,7 @@ fn commands(log: &str) -> Vec<&str> {
     log.split(['\n', '\r']).filter(obeyed).collect()
 }
 
-/// What is left of annotations once their own command is taken away.
+/// The content of annotations without their own command.
 fn annotated(report: &str) -> String {
     report.lines().map(|line| format!("{}\n", line.strip_prefix("::").expect("an annotation"))).collect()
 }
@@ -115,7 +115,7 @@ fn commands_of_each_system_are_found() {
     }
 }
 
-/// Every text for people that follows the width, and for each the status.
+/// Every text whose layout depends on the width, with its exit status.
 const WIDE: [(&[&str], i32); 6] = [
     (&["run", SCENARIO], 1),
     (&["scan", "--rules", RULES, "--trace", "-p22-25"], 0),
@@ -139,7 +139,7 @@ fn no_width_makes_a_command() {
             all += &ended.stderr;
         }
     }
-    // A planted fault: without their backslashes they were commands, also where a line begins.
+    // A planted fault: without their backslashes they would be commands, also at the beginning of a line.
     let fault = all.replace("\\:", ":").replace("#\\#", "##");
     let at_a_start = |line: &&&str| line.trim_start().starts_with("::");
     assert!(commands(&fault).len() > 100, "{}", commands(&fault).len());
@@ -263,7 +263,7 @@ fn a_recorded_scenario_is_inert_and_still_true() {
     assert_eq!(run.status, Some(0), "{}", run.stdout);
 }
 
-/// Where a program reads it, a patch is the same to the byte; people see where it is escaped.
+/// A patch for programs is exact to the byte; for people, its escapes are visible.
 #[test]
 fn a_patch_is_exact_where_a_program_reads_it() {
     let _machine = share_the_machine();

@@ -1,4 +1,4 @@
-//! Bad input for which the kernel or iptables is asked, and the whole answer.
+//! Bad input for which the kernel or iptables is needed, and the complete error.
 //!
 //! Needs root and both flavours of iptables, see `.ci/setup tests`.
 
@@ -27,7 +27,7 @@ fn options_that_are_wrong() {
     insta::assert_snapshot!(input.said);
 }
 
-/// Everywhere that an interface is named; the hint says what is allowed.
+/// Every option and key with an interface; the hint says what is allowed.
 #[test]
 fn an_interface_that_a_shell_would_read_is_refused() {
     let sensor = "[sensor]\nssh = 22\n[host]\ninterface = \"eth0;id\"\n";
@@ -47,7 +47,7 @@ fn an_interface_that_a_shell_would_read_is_refused() {
     assert_eq!((refused, input.said.matches("status: 2").count()), (9, 9), "{}", input.said);
 }
 
-/// nft notices an unknown target at COMMIT only: it is shown where it stands.
+/// nft notices an unknown target only at COMMIT: the error shows the line of the rule.
 #[test]
 fn an_unknown_target() {
     let rules =
@@ -73,7 +73,7 @@ fn line_ends_of_windows() {
     insta::assert_snapshot!(Input::refused_by_each_flavour(rules, "\\r"));
 }
 
-/// The hint's own command, if there is one, makes a ruleset of it.
+/// The command in the hint, if there is one, makes a ruleset of the file.
 #[test]
 fn a_file_that_was_meant_for_another_program_is_known() {
     let rules = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
@@ -140,7 +140,7 @@ fn a_ruleset_that_holds_nothing_back_is_told() {
 
 const DROP: &str = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
 
-/// A datagram is answered where `U:` says so, on a TAP and on a TUN; the same number of TCP is another port.
+/// A datagram to a port with `U:` is answered, on a TAP and on a TUN; the same number for TCP is another port.
 #[test]
 fn services_of_udp_are_seen() {
     let accept = b"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp --dport 55 -j DROP\nCOMMIT\n";

@@ -1,4 +1,4 @@
-//! What conntrack makes of each probe is on its path, INVALID too, which the kernel does not say. Needs root.
+//! The conntrack state of each probe is in its path, including INVALID, which the kernel does not trace. Needs root.
 
 use crate::support::binary;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// `ipv4 null` and its like, with what conntrack made of it.
+/// Names such as `ipv4 null`, with their conntrack states.
 fn states(rules: &str, scan: &str) -> Vec<(String, Option<String>)> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rules");
@@ -32,7 +32,7 @@ fn filter(rules: &str) -> String {
 
 const TRACKED: &str = "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n";
 
-/// What is told of either family. Before Linux 6.16 the trace of nf_tables has no state, and none is guessed.
+/// The states for both families. Before Linux 6.16 the trace of nf_tables has no state, and none is guessed.
 fn told(state: Option<&str>, scan: &str) -> Vec<(String, Option<String>)> {
     let state = state.filter(|_| trace_has_state());
     ["ipv4", "ipv6"].map(|family| (format!("{family} {scan}"), state.map(str::to_owned))).to_vec()
@@ -72,7 +72,7 @@ fn where_nothing_asks_conntrack_there_is_no_state() {
     }
 }
 
-/// A nat table registers its own hooks; it takes a target of nat to bring in conntrack's.
+/// A nat table registers its own hooks; only a target of nat enables those of conntrack.
 #[test]
 fn a_nat_table_that_translates_nothing_does_not_track() {
     let _machine = binary::share_the_machine();

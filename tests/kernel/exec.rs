@@ -1,4 +1,5 @@
-//! Real tools behind the relay: they see what they would see over a cable, and the report tells what became of them.
+//! Real tools behind the relay: they see what they would see over a cable, and the report describes the fate of their
+//! packets.
 //!
 //! Needs root and the tools, see `.ci/setup tests`.
 
@@ -27,7 +28,7 @@ struct Bench {
     listen: &'static str,
 }
 
-/// What a tool printed, and what is told of it.
+/// The output of a tool, and its report.
 struct Observed {
     status: Option<i32>,
     stdout: String,
@@ -62,9 +63,9 @@ impl Bench {
         command
     }
 
-    /// The report goes to a file, so that what the tool prints stays its own.
+    /// The report goes to a file, so that the output of the tool stays separate.
     fn exec_with(&self, options: &[&str], tool: &[&str]) -> Observed {
-        // Tools run side by side.
+        // Tools run in parallel.
         let name = format!("{:?}.json", thread::current().id());
         let file = self.file(&name);
         let options = [&["--format", "json", "--output", &file], options].concat();
@@ -102,12 +103,12 @@ fn filter(policy: &str, rules: &str) -> String {
     format!("*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n")
 }
 
-/// NDP is let in, or an IPv6 host would not be there at all.
+/// Drops all packets but NDP, without which an IPv6 host is not found.
 fn drop_all() -> (String, String) {
     (filter("DROP", ""), filter("DROP", "-A INPUT -p ipv6-icmp -j ACCEPT\n"))
 }
 
-/// Every `--reject-with`, one port each from 1001 up.
+/// Every `--reject-with`, one port for each from 1001.
 fn rejects() -> (String, String) {
     let rules = |kinds: &[&str]| {
         let rule = |(port, kind): (u16, &&str)| {
@@ -128,7 +129,7 @@ fn rejects() -> (String, String) {
     (rules(&v4), rules(&v6))
 }
 
-/// nmap over a veth pair and nmap through the relay: the same state and the same reason for every port.
+/// nmap over a veth pair and through the relay: the same state and reason for every port.
 fn assert_same_as_over_a_cable((v4, v6): (String, String), listen: (&'static str, &'static [u16]), ports: &str) {
     let _machine = share_the_machine();
     let bench = Bench::new(&v4, &v6, listen.0);
@@ -174,7 +175,7 @@ fn the_report_tells_what_became_of_a_scan() {
     assert_eq!(observed.count("tcp xmas"), 50);
     let logged: Vec<_> =
         observed.groups("tcp xmas").into_iter().filter(|group| group["log"][0] == "<IPT> Xmas scan: ").collect();
-    // The limit's burst.
+    // The burst of the limit.
     assert_eq!((logged.len(), &logged[0]["frames"], &logged[0]["verdict"]), (1, &5.into(), &"drop".into()));
     assert_eq!(logged[0]["decided_by"]["verdict"], "drop");
     assert_eq!(report["log"].as_array().map(Vec::len), Some(5));
@@ -207,7 +208,7 @@ fn every_tool_is_observed() {
     );
     assert_eq!(nc.groups("tcp syn")[0]["log"][0], "<IPT> SSH port: ");
     let curl = bench.exec(&["curl", "-sS", "-m", "10", "http://203.0.113.10:22/"]);
-    // "52: the server did not reply anything".
+    // curl's status 52: "the server did not reply anything".
     assert_eq!(
         (&curl.report["tool_status"]["exit"], curl.count("connection") > 0),
         (&52.into(), true),
@@ -221,7 +222,7 @@ fn every_tool_is_observed() {
     );
 }
 
-/// `scan` has no decoys; its refusal of `-D` names this command.
+/// `scan` has no decoys; its refusal of `-D` refers to this command.
 #[test]
 fn decoys_are_those_of_real_nmap() {
     let _machine = share_the_machine();
@@ -235,7 +236,7 @@ fn decoys_are_those_of_real_nmap() {
     assert_eq!(sources.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
 }
 
-/// masscan brings its own TCP: it answers ARP itself, and knows nothing of the namespace's routes.
+/// masscan has its own TCP stack: it answers ARP itself, and does not use the namespace's routes.
 #[test]
 fn masscan_is_observed() {
     let _machine = share_the_machine();
@@ -253,7 +254,7 @@ fn a_scan_at_full_speed_loses_nothing() {
     assert_eq!(observed.count("tcp syn"), 20_000);
 }
 
-/// The fault is planted by the tool, which is root in its own namespace when it is not confined.
+/// The tool plants the fault, since it is root in its own namespace if not confined.
 #[test]
 fn a_frame_that_does_not_fit_is_a_loss() {
     let _machine = share_the_machine();
@@ -293,7 +294,7 @@ fn wireshark_opens_the_capture() {
     );
 }
 
-/// As over a cable: what comes while the link is down is lost, and the rest is seen.
+/// As over a cable: frames sent while the link is down are lost, and the others arrive.
 #[test]
 fn a_tool_may_take_its_link_down() {
     let _machine = share_the_machine();
@@ -332,7 +333,7 @@ fn services_of_udp_answer_a_tool() {
     }
 }
 
-/// What was in the file stays until there is something new to write.
+/// The old content of the file stays until there is something new to write.
 #[test]
 fn a_tool_that_never_ran_costs_no_capture() {
     let _machine = share_the_machine();
@@ -362,7 +363,7 @@ fn a_tool_may_end_as_it_likes() {
     assert!(missing.stderr.contains("cannot run no-such-tool"), "{}", missing.stderr);
 }
 
-/// The report for people comes behind what the tool prints.
+/// The report for people comes after the output of the tool.
 #[test]
 fn the_report_is_printed_behind_what_the_tool_prints() {
     let _machine = share_the_machine();
@@ -380,7 +381,7 @@ fn the_report_is_printed_behind_what_the_tool_prints() {
     assert_eq!(report.matches("\n  <IPT> Xmas scan: IN=eth0").count(), 3);
 }
 
-/// An answer shows other ports on the link than in the rules, and another rule keeps one back.
+/// An answer has other ports on the link than in the rules, and another rule holds one back.
 #[test]
 fn rewritten_ports_are_followed() {
     let _machine = share_the_machine();
@@ -415,7 +416,7 @@ fn fragments_are_told_with_what_became_of_their_packet() {
     assert_eq!(dropped[0]["log"][0], "<IPT> HTTP port: ");
 }
 
-/// A TCP header of 12 bytes: `-m tcp` drops what it cannot read, and the target of its rule has no part in that.
+/// A TCP header of 12 bytes: `-m tcp` drops what it cannot parse, and the target of its rule is not used.
 #[test]
 fn a_packet_that_a_match_cannot_read_is_not_dropped_by_the_target() {
     let _machine = share_the_machine();
@@ -433,7 +434,7 @@ fn a_packet_that_a_match_cannot_read_is_not_dropped_by_the_target() {
     assert!(dropped.contains("dropped by line "), "{dropped}");
 }
 
-/// x_tables tells no paths; what was let in leaves the lab's own line.
+/// x_tables does not trace these paths; an accepted packet leaves the lab's own line.
 #[test]
 fn with_x_tables_verdicts_are_known() {
     let _machine = share_the_machine();
@@ -483,7 +484,8 @@ fn the_tool_reaches_nothing_of_the_machine() {
     assert!(listener.accept().is_err(), "the machine was reached");
 }
 
-/// Each attempt prints `done NAME` if it succeeds. `FOLDER` and `PROCESS` are of the machine, and outside of /tmp.
+/// Each attempt prints `done NAME` if it succeeds. `FOLDER` and `PROCESS` belong to the machine, and are outside of
+/// /tmp.
 const HOSTILE: &str = r#"
 import ctypes, os, signal, socket, subprocess, sys
 folder, process = sys.argv[1], int(sys.argv[2])
@@ -536,7 +538,8 @@ subprocess.Popen(["setsid", "sleep", "4711"], stdin=subprocess.DEVNULL, stdout=s
 print("can write", os.access("/tmp", os.W_OK), os.listdir(".") != [])
 "#;
 
-/// What [`HOSTILE`] achieves. A folder of the machine holds a file and two sockets, a descriptor of it is inherited.
+/// The successful attempts of [`HOSTILE`]. A folder of the machine holds a file and two sockets, a descriptor of it is
+/// inherited.
 fn attempts(options: &[&str]) -> BTreeSet<String> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let path = folder.path().to_str().expect("UTF-8");
@@ -547,7 +550,7 @@ fn attempts(options: &[&str]) -> BTreeSet<String> {
     let bench = Bench::hardened();
     let hostile = ["/usr/bin/python3", "-c", HOSTILE, path, &sleep.id().to_string()].map(str::to_owned);
     let scanlab = bench.command(options, &hostile.each_ref().map(String::as_str));
-    // An open file of whoever starts scanlab.
+    // An open file of the process that starts scanlab.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$@\" 9< /etc/passwd", "sh"]).arg(scanlab.get_program()).args(scanlab.get_args());
     let output = shell.output().expect("scanlab starts");
@@ -567,7 +570,7 @@ fn a_hostile_tool_achieves_nothing() {
     assert_eq!(String::from_utf8_lossy(&running.stdout), "", "a daemon is left");
 }
 
-/// A tool that is not confined succeeds where it can do no harm: the attempts above are real.
+/// An unconfined tool succeeds where it does no harm, which shows that the attempts above are real.
 #[test]
 fn an_unconfined_tool_has_the_rights_of_its_user() {
     let _machine = share_the_machine();
@@ -613,7 +616,7 @@ fn a_confined_tool_writes_where_it_is_allowed_to() {
     }
 }
 
-/// A connect binds its source port in the kernel.
+/// A connect makes the kernel bind its source port.
 #[test]
 fn a_confined_tool_may_bind_a_low_port() {
     let _machine = share_the_machine();
@@ -621,7 +624,7 @@ fn a_confined_tool_may_bind_a_low_port() {
     assert_eq!(observed.report["tool_status"]["exit"], 0, "{}", observed.stderr);
 }
 
-/// The namespaces that processes of the machine are in.
+/// The namespaces of the machine's processes.
 fn namespaces() -> BTreeSet<String> {
     let processes = fs::read_dir("/proc").expect("procfs").flatten();
     let of = |entry: fs::DirEntry| ["net", "pid"].map(|kind| fs::read_link(entry.path().join("ns").join(kind)).ok());

@@ -1,7 +1,7 @@
-//! Small rulesets, each with one classic mistake: what is said of it, and that the change which is proposed mends it.
+//! Small rulesets, each with one classic mistake: their explanations, and that the proposed change repairs them.
 //!
-//! Every explanation is a snapshot, to be read as the person at the Pi would. Every patch is applied by patch(1) to a copy
-//! of the files, and the scenario is run again. Needs root and patch(1), see `.ci/setup tests`.
+//! Every explanation is a snapshot, to be read as a user would. Every patch is applied by patch(1) to a copy of the
+//! files, and the scenario is run again. Needs root and patch(1), see `.ci/setup tests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,7 +32,8 @@ mistakes! {
     policy_of_raw range_too_short redirect_to_wrong_port rule_in_forward source_elsewhere udp_port_mistyped v6_twin_mistyped
 }
 
-/// One change of one rule fixes none of these, or it would open a port to more sources and addresses than the rules do.
+/// Mistakes that no change of a single rule can fix without opening a port to more sources and addresses than the rules
+/// do.
 const INCURABLE: [&str; 6] =
     ["no-cure", "no-ruleset-for-ipv6", "no-scan-rules", "destination-elsewhere", "knock-not-done", "source-elsewhere"];
 
@@ -61,7 +62,7 @@ fn assert_explained_and_mended(name: &str) {
     assert!(INCURABLE.contains(&name) || unmended.count() == 0, "{said}");
 }
 
-/// What was said of `mended` comes true, and no check that was well is ill.
+/// The checks in `mended` match after the patch, and every check that matched before still does.
 fn assert_mends(name: &str, diff: &str, mended: &BTreeSet<String>, before: &Checks) {
     let case = Case::copied(name);
     case.patch(diff);
@@ -70,8 +71,8 @@ fn assert_mends(name: &str, diff: &str, mended: &BTreeSet<String>, before: &Chec
     assert!(before.matched.is_subset(&after.matched), "{before:?} and {after:?} after\n{diff}");
 }
 
-/// The obvious cure is no cure: the rules for the scan in front of those for the ports mend port 80 and break port 22. So
-/// nothing is proposed. By hand it is seen that the obvious cure does both.
+/// The obvious fix is wrong: with the rules for the scan before those for the ports, port 80 is fixed and port 22 is
+/// broken. So nothing is proposed. The test applies the obvious fix to show both.
 #[test]
 fn a_change_that_breaks_another_check_is_not_proposed() {
     let _machine = share_the_machine();
@@ -119,7 +120,8 @@ impl Case {
         Case { folder, name: name.to_owned() }
     }
 
-    /// From the scenario's own folder, so that no path of this machine is said. A mismatch is there, or was mended.
+    /// Runs in the scenario's own folder, so that the output has no path of this machine. There is a mismatch, or it
+    /// was fixed.
     fn run(&self, options: &[&str]) -> Ended {
         let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));
         scanlab.arg("run").arg(format!("{}.toml", self.name)).args(options);
@@ -129,7 +131,7 @@ impl Case {
         ended
     }
 
-    /// The blocks of the table that tell why.
+    /// The blocks of the table with explanations.
     fn said(&self) -> String {
         let table = self.run(&[]).stdout;
         let blocks = table.lines().skip_while(|line| !line.starts_with("  why  "));
@@ -158,7 +160,7 @@ impl Case {
     }
 }
 
-/// The checks of a run, by their names, and what every patch is said to mend.
+/// The checks of a run, by their names, and the checks that each patch is said to fix.
 #[derive(Debug)]
 struct Checks {
     matched: BTreeSet<String>,
@@ -181,7 +183,7 @@ impl Checks {
     }
 }
 
-/// `ipv4 xmas 80`, `ipv4 syn 80 rate`
+/// Names such as `ipv4 xmas 80`, `ipv4 syn 80 rate`.
 fn name(check: &Value) -> String {
     let rate = check.get("burst_of").map(|_| "rate".to_owned());
     let words = [check["family"].as_str().map(str::to_owned), check["scan"].as_str().map(str::to_owned)];

@@ -1,5 +1,5 @@
-//! For every check there is a planted fault that it catches: the hardened ruleset, one rule changed, against the intent.
-//! The report names exactly the cells that the change concerns; they are worked out by hand. Needs root.
+//! Every check catches a planted fault: the hardened ruleset, with one rule changed, is tested against the intent. The
+//! report has exactly the cells that the change affects; they are worked out by hand. Needs root.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use crate::support::binary::{Ended, HARDENED, run_files, share_the_machine};
 use scanlab::intent::scenario::Scenario;
 use scanlab::rules::generate;
 
-/// What the hardened scenario names, and what stands for the rest.
+/// The ports that the hardened scenario names, and examples of the others.
 const ALL: [u16; 13] = [1, 21, 22, 23, 80, 139, 443, 445, 5555, 32231, 32232, 32233, 65535];
 const UNNAMED: [u16; 6] = [1, 21, 23, 32231, 32233, 65535];
 /// Ports that have a LOG rule of their own.
@@ -28,7 +28,7 @@ impl Rules {
     }
 }
 
-/// Index of the one rule that contains all of `words`.
+/// Index of the only rule that contains all of `words`.
 fn rule(lines: &[String], words: &[&str]) -> usize {
     let found: Vec<usize> =
         (0..lines.len()).filter(|index| words.iter().all(|word| lines[*index].contains(word))).collect();
@@ -81,7 +81,7 @@ fn cells(family: &str, scan: &str, ports: &[u16]) -> Vec<String> {
     ports.iter().map(|port| format!("{family} {scan} {port}")).collect()
 }
 
-/// What goes on in a connection to each of `ports`.
+/// The checks of packets in a connection to each of `ports`.
 fn established(family: &str, ports: &[u16]) -> Vec<String> {
     let at = |port: &u16| ["ACK", "PSH,ACK"].map(|flags| format!("{family} tcp {flags} to {port} established"));
     ports.iter().flat_map(at).collect()
@@ -91,7 +91,7 @@ fn rate(family: &str, scan: &str, port: u16) -> Vec<String> {
     vec![format!("{family} {scan} {port} rate")]
 }
 
-/// What opens a connection to `port`, and the rate of its LOG rule.
+/// The checks that open a connection to `port`, and the rate of its LOG rule.
 fn opening(family: &str, port: u16) -> Vec<String> {
     [cells(family, "syn", &[port]), cells(family, "connect", &[port]), rate(family, "syn", port)].concat()
 }
@@ -117,7 +117,7 @@ fn xmas_is_not_logged_by_legacy() {
     assert_caught_with(&["--iptables", "legacy"], plant, whole_scan("ipv4", "xmas"));
 }
 
-/// The default deny drops it all the same: no packet can tell.
+/// The default deny drops it all the same: no packet shows the difference.
 #[test]
 fn xmas_is_dropped_by_the_default_deny_instead() {
     assert_caught(|rules| delete(&mut rules.v4, &["FIN,PSH,URG ", "-j DROP"]), []);
@@ -157,14 +157,14 @@ fn a_limit_has_a_smaller_burst() {
     assert_caught(plant, rate("ipv4", "null", 1));
 }
 
-/// What the limit does not drop finds no other rule: the host says that the port is closed.
+/// A packet beyond the limit matches no other rule: the host answers that the port is closed.
 #[test]
 fn the_default_deny_has_a_limit() {
     let plant = |rules: &mut Rules| alter(&mut rules.v4, &["-p tcp -j DROP"], "-j", "-m limit --limit 5/min -j");
     assert_caught(plant, rate("ipv4", "syn", 1));
 }
 
-/// What the limit does not drop goes on, and is logged as a scan.
+/// A packet beyond the limit continues, and is logged as a scan.
 #[test]
 fn the_drop_of_a_watched_port_has_a_limit() {
     let plant = |rules: &mut Rules| {
@@ -180,7 +180,7 @@ fn there_is_no_default_deny() {
     assert_caught(plant, syn.concat());
 }
 
-/// The handshake's last segment is taken for an ACK scan.
+/// The last segment of the handshake is logged as an ACK scan.
 const UNGREETED: [&str; 2] = ["ipv4 connect 22", "ipv4 connect 32232"];
 
 #[test]
@@ -223,7 +223,7 @@ fn invalid_packets_are_dropped_before_the_scan_rules() {
     assert_caught(plant, ["null", "fin", "xmas"].map(|scan| whole_scan("ipv4", scan)).concat());
 }
 
-/// All but what is open and leaves no line in any case.
+/// All checks except those of ports that are open and leave no line in any case.
 #[test]
 fn there_is_no_ruleset_for_ipv6() {
     let but_ssh: Vec<u16> = ALL.into_iter().filter(|port| *port != 32232).collect();
@@ -242,7 +242,7 @@ fn neighbour_discovery_is_cut_off() {
     let not_run = ended.not_run();
     let mismatched: BTreeSet<String> = ended.not_matched().difference(&not_run).cloned().collect();
     assert_eq!(mismatched, BTreeSet::from(["ipv6 ndp".to_owned()]), "{}", ended.stderr);
-    // No neighbour finds the host, so nothing is claimed of its ports.
+    // Discovery does not find the host, so its ports have no result.
     assert!(ALL.iter().all(|port| not_run.contains(&format!("ipv6 syn {port}"))), "{not_run:?}");
     assert!(not_run.iter().all(|name| name.starts_with("ipv6 ")), "{not_run:?}");
     assert_eq!(ended.status, Some(1), "{}", ended.stderr);

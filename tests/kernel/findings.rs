@@ -1,5 +1,5 @@
-//! Rules that nothing can reach, found by asking the kernel: one classic each, and what is exactly dead in the rulesets
-//! that scanlab generates. Whatever is called dead is taken out, and nothing changes. Needs root.
+//! Rules that no packet can reach, found with the kernel: one of each classic kind, and the dead rules of the rulesets
+//! that scanlab generates. Every rule that is called dead is removed, and nothing changes. Needs root.
 
 use crate::support::binary;
 use std::fmt::Write;
@@ -44,7 +44,7 @@ fn found(rulesets: &[(Family, &Source)]) -> RulesetFindings {
     measure(&subject).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Findings as they are told, in few lines.
+/// Findings as short lines.
 fn told(source: &Source) -> String {
     let _machine = binary::share_the_machine();
     let findings = found(&[(Family::Ipv4, source)]);
@@ -68,7 +68,7 @@ fn show(findings: &RulesetFindings) -> String {
     text
 }
 
-/// Property P5: a rule that is called dead can be taken out, and every packet goes the same way.
+/// Property P5: a rule that is called dead can be removed, and the path of every packet stays the same.
 fn assert_removing_changes_nothing(family: Family, source: &Source, findings: &RulesetFindings) {
     let mut plan = SweepPlan::new(&Listing::parse(family, source), &Addresses::default());
     let first = plan.stimuli();
@@ -96,7 +96,7 @@ fn responses(family: Family, source: &Source, plan: &SweepPlan, stimuli: &[Stimu
     swept.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Of every stimulus and the answer to it: the rules on its way, by their texts, and where it ended.
+/// For every stimulus and its answer: the texts of the rules on its path, and its fate.
 fn ways(responses: &[Response]) -> Vec<Vec<(Vec<String>, Fate)>> {
     let way = |path: &Path| (path.steps.iter().map(|step| step.text.clone()).collect(), path.fate);
     let ways = |one: &Response| one.own.iter().chain(&one.answer).map(|journey| way(&journey.path)).collect();
@@ -166,7 +166,7 @@ fn nat_never_sees_null_packets() {
     insta::assert_snapshot!(told(&source(&format!("{nat}{}", tracked.text))));
 }
 
-/// It is measured: see `a_nat_table_that_translates_nothing_does_not_track` in kernel_conntrack.rs.
+/// This is measured: see `a_nat_table_that_translates_nothing_does_not_track` in conntrack.rs.
 #[test]
 fn without_conntrack_nat_sees_nothing() {
     let nat = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j LOG --log-prefix \"tcp: \"\nCOMMIT\n";
@@ -231,7 +231,7 @@ fn rules_on_properties_outside_the_sweep_are_not_provable() {
     ])));
 }
 
-/// Every rule of what scanlab generates is reached.
+/// Every rule of the generated rulesets is reached.
 #[test]
 fn nothing_is_dead_in_what_is_generated() {
     let _machine = binary::share_the_machine();
@@ -257,8 +257,8 @@ fn in_the_raw_table_only_loopback_has_states() {
     insta::assert_snapshot!(told(&source(raw)));
 }
 
-/// What `Octets::Distinguished` rests on: PSH tells conntrack nothing, URG nothing where the rest makes sense, and what
-/// makes no sense is INVALID, whatever came before.
+/// The assumption of `Octets::Distinguished`: conntrack ignores PSH, and URG if the other flags are valid; an octet
+/// with invalid flags is INVALID, whatever came before.
 #[test]
 fn octets_of_one_kind_are_one_to_conntrack() {
     const MAKE_SENSE: [u8; 9] = [2, 34, 18, 4, 20, 17, 49, 16, 48];
@@ -308,7 +308,7 @@ fn ipv6_has_its_own_sweep() {
     insta::assert_snapshot!(show(&findings));
 }
 
-/// The same rules, but for one that IPv6 lacks, and one that only IPv6 has.
+/// The same rules in both families, except one that IPv6 lacks, and one that only IPv6 has.
 #[test]
 fn ports_open_in_one_family_only_are_reported() {
     let _machine = binary::share_the_machine();
@@ -343,7 +343,7 @@ fn ports_open_in_one_family_only_are_reported() {
     assert_eq!(found(&both[..1]).parity, [], "one family alone has nothing to be compared with");
 }
 
-/// Rulesets and packets at random, always the same ones (a linear congruential generator, Knuth's constants).
+/// Random rulesets and packets, the same ones every time (a linear congruential generator, Knuth's constants).
 struct Random(u64);
 
 impl Random {
@@ -388,7 +388,7 @@ impl Random {
         format!("-A {chain} {from}{kind}{state}{limit}-j {target}")
     }
 
-    /// A packet that no plan has made.
+    /// A packet that is in no plan.
     fn stimulus(&mut self, at: u16) -> Stimulus {
         let addresses = Addresses::default();
         let (prober, host) = (addresses.prober(Family::Ipv4), addresses.host(Family::Ipv4));
@@ -414,7 +414,7 @@ impl Random {
     }
 }
 
-/// The other side of the proof: packets at random, too, never match what is called dead.
+/// The converse of the proof: random packets never match a rule that is called dead.
 #[test]
 fn packets_at_random_never_match_what_is_dead() {
     let _machine = binary::share_the_machine();

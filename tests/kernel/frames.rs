@@ -1,4 +1,4 @@
-//! `--pcap` of `scan` and `run`: every frame, in the order of time, each with what became of it. tshark is the judge.
+//! `--pcap` of `scan` and `run`: every frame, in the order of time, each with its fate. tshark checks the file.
 
 use std::process::Command;
 
@@ -29,7 +29,7 @@ family = \"ipv4\"
 verdict = \"drop\"
 ";
 
-/// Direction, flags, microseconds, comment: as tshark reads them.
+/// Direction, flags, microseconds and comment, as tshark prints them.
 struct Shown {
     direction: String,
     flags: String,
@@ -57,7 +57,7 @@ fn shown(capture: &str) -> Vec<Shown> {
     text.lines().map(line).collect()
 }
 
-/// Whether there is such a frame: `1` is to the host, `2` from it.
+/// Checks that there is such a frame: `1` is to the host, `2` from it.
 #[track_caller]
 fn assert_one(frames: &[Shown], direction: &str, flags: &str, comment: &[&str]) {
     let is_it = |frame: &&Shown| {

@@ -1,4 +1,4 @@
-//! What a ruleset, a file name or iptables itself says cannot steer the reader's terminal. Needs root.
+//! No text of a ruleset, a file name or iptables itself can control the reader's terminal. Needs root.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::binary::{Ended, ended, share_the_machine};
 use scanlab::text::escape::is_terminal_control;
 
-/// Clears the screen in two ways, turns the direction of writing, and forges a line.
+/// Clears the screen in two ways, changes the direction of writing, and forges a line.
 const HOSTILE: &str = "a\u{9b}2Jb\u{1b}[2Jc\u{202e}d\re";
 
 fn scan(rules: &str) -> Ended {

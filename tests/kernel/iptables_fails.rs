@@ -1,5 +1,5 @@
-//! Whose fault it is when iptables fails: programs in its place that die, lie or hang are exit status 3, and no ruleset is
-//! blamed. Needs root, see `.ci/setup tests`.
+//! Failures of iptables: if programs in its place die, lie or hang, the exit status is 3, and no ruleset is blamed.
+//! Needs root, see `.ci/setup tests`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,10 +12,10 @@ use crate::support::binary::{Ended, ended, share_the_machine};
 
 const RULES: &str = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n";
 
-/// What a sane iptables says of itself.
+/// The version that a working iptables prints.
 const VERSION: &str = "case $1 in --version) echo 'iptables-restore v1.8.9 (nf_tables)'; exit;; esac";
 
-/// `scanlab` with `body` in the place of iptables-restore.
+/// Runs `scanlab` with `body` in place of iptables-restore.
 fn with_fake(folder: &Path, body: &str, arguments: &[&str]) -> Command {
     for name in ["iptables-restore", "ip6tables-restore"] {
         let program = folder.join(name);

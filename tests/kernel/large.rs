@@ -1,4 +1,4 @@
-//! Rulesets that are large: hundreds of limits, rules that do not fit into a netlink message of usual size, many chains. Needs
+//! Large rulesets: hundreds of limits, rules that do not fit into a netlink message of usual size, many chains. Needs
 //! root.
 
 use crate::support::binary;

@@ -1,6 +1,7 @@
-//! What is told of x_tables is what is told of nf_tables, to the letter: paths, log lines, explanations, patches, coverage,
-//! findings and mutants. Two witnesses of the kernel that share no code (nft's rule trace, and TRACE over NFLOG) tell the
-//! same story of the same text; where they do not, `--iptables both` says so. Needs root, see `.ci/setup tests`.
+//! The results with x_tables are exactly those with nf_tables: paths, log lines, explanations, patches, coverage,
+//! findings and mutants. Two witnesses of the kernel that share no code (nft's rule trace, and TRACE over NFLOG) have
+//! the same results for the same text; differences are reported by `--iptables both`. Needs root, see `.ci/setup
+//! tests`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +10,7 @@ use std::process::Command;
 use crate::support::binary::{Ended, HARDENED, ended, run, share_the_machine};
 use serde_json::Value;
 
-/// Everything in the report but where it was measured.
+/// The report without its environment.
 fn report(ended: &Ended) -> Value {
     let mut report = ended.report();
     report.as_object_mut().expect("a report").remove("environment");
@@ -17,7 +18,7 @@ fn report(ended: &Ended) -> Value {
     report
 }
 
-/// The kernel gives every flow that the host begins to answer a label at random.
+/// Masks the random flow labels of the host's answers.
 fn without_flow_labels(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -30,7 +31,7 @@ fn without_flow_labels(value: &mut Value) {
     }
 }
 
-/// Runs the program with each flavour; both must say the same, and end with the same status. Returns what they said.
+/// Runs the program with each flavour; output and exit status must be the same. Returns them.
 fn assert_same(with: impl Fn(&[&str]) -> Ended) -> (Value, Option<i32>) {
     let [nft, legacy] = ["nft", "legacy"].map(|flavour| with(&["--iptables", flavour]));
     assert_eq!((nft.status, &nft.stderr), (legacy.status, &legacy.stderr), "nft on the left");
@@ -67,7 +68,7 @@ fn of_mistakes_why_they_are_and_what_mends_them() {
     }
 }
 
-/// `scan` of these rulesets, with the paths of all probes, and what nothing reaches.
+/// A `scan` of these rulesets, with the paths of all probes, and the unreachable rules.
 fn scan(v4: &str, v6: &str, options: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("rules.v4"), v4).expect("write the ruleset");
@@ -80,7 +81,7 @@ fn scan(v4: &str, v6: &str, options: &[&str]) -> Ended {
     ended(output)
 }
 
-/// What both flavours say of the rulesets, in both families.
+/// The scans of the rulesets, in both families, which must be the same with both flavours.
 fn assert_same_scans(v4: &str, v6: &str) -> Vec<Value> {
     let scans = [&["--trace"][..], &["--trace", "-6"]].map(|options| {
         let (said, status) = assert_same(|flavour| scan(v4, v6, &[options, flavour].concat()));
@@ -90,14 +91,14 @@ fn assert_same_scans(v4: &str, v6: &str) -> Vec<Value> {
     scans.to_vec()
 }
 
-/// The words for what came of the steps of all paths.
+/// The verdicts of the steps of all paths.
 fn verdicts(scans: &[Value]) -> BTreeSet<String> {
     let probes = scans.iter().flat_map(|scan| scan["probes"].as_array().expect("probes"));
     let paths = probes.flat_map(|probe| [&probe["path"], &probe["answer_path"]]).filter_map(Value::as_array);
     paths.flatten().map(|step| step["verdict"].as_str().expect("a verdict").to_owned()).collect()
 }
 
-/// What conntrack made of the probes.
+/// The conntrack states of the probes.
 fn states(scans: &[Value]) -> BTreeSet<String> {
     let probes = scans.iter().flat_map(|scan| scan["probes"].as_array().expect("probes"));
     probes.filter_map(|probe| probe["conntrack"].as_str()).map(str::to_owned).collect()
@@ -107,8 +108,8 @@ fn words(words: &[&str]) -> BTreeSet<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// Jumps, gotos that end in a policy, RETURN in a chain and in a built-in one, rules without target, empty chains,
-/// a verdict that asks for nothing and is no policy, lines that come in another order, and lists of addresses.
+/// Jumps, gotos that end in a policy, RETURN in a chain and in a built-in one, rules without target, empty chains, a
+/// verdict without a match that is no policy, lines in another order, and lists of addresses.
 fn chains(addresses: &str) -> String {
     format!(
         "*security\n-A INPUT -p tcp --dport 22 --syn -j LOG --log-prefix \"let in: \"\nCOMMIT\n\
@@ -134,8 +135,8 @@ fn of_ways_from_chain_to_chain() {
     assert_eq!(verdicts(&scans), expected);
 }
 
-/// Every table but security, which iptables-nft puts behind nat's INPUT (priorities 150 and 100), where x_tables has it in
-/// front (50): what is not tracked, marked, redirected, handed to a program, limited in front of a verdict.
+/// Every table but security, which iptables-nft puts after nat's INPUT (priorities 150 and 100), and x_tables before it
+/// (50): packets that are not tracked, marked, redirected, sent to a program, and limited before a verdict.
 const TABLES: &str = "\
 *raw
 :PREROUTING ACCEPT [0:0]
@@ -186,7 +187,8 @@ const QUEUES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
     -A INPUT -p tcp -m tcp --dport 23 -j NFQUEUE --queue-num 0\n\
     -A OUTPUT -p tcp -m tcp --sport 8080 -j NFQUEUE --queue-num 0 --queue-bypass\nCOMMIT\n";
 
-/// Found by drawing rules: what a queue lets pass was taken for kept, and its answer for one that was never sent.
+/// Found with random rules: a packet that bypassed a queue was reported as held, and its answer as one that was never
+/// sent.
 #[test]
 fn queues_without_a_reader_are_the_same_with_both_flavours() {
     let _machine = share_the_machine();
@@ -229,7 +231,7 @@ fn of_mutants() {
     }
 }
 
-/// What the two flavours are said to differ in: the subject and the fact.
+/// The differences between the two flavours in the report: the subject and the fact.
 fn differences(ended: &Ended) -> Vec<(String, String)> {
     let report = ended.report();
     let word = |one: &Value, key: &str| one[key].as_str().expect("a word").to_owned();
@@ -247,7 +249,7 @@ fn both_do_the_same() {
     assert!(differences(&ended).is_empty());
 }
 
-/// A table that comes a second time has no policy of the first time with nft, and keeps it with legacy (iptables 1.8.9).
+/// With nft a table that is declared twice has no policy of the first declaration, with legacy it has (iptables 1.8.9).
 #[test]
 fn both_differ_where_a_table_comes_twice() {
     let _machine = share_the_machine();
@@ -276,7 +278,7 @@ fn both_differ_where_only_one_logs_the_answer() {
     assert!(!found.iter().any(|(subject, _)| subject.starts_with("ipv6")), "{found:?}");
 }
 
-/// A rule may log to the group in which the lab's own table marks packets: what it says there is no mark.
+/// A rule may log to the group in which the lab's own table marks packets: its messages there are no marks.
 #[test]
 fn a_rule_that_logs_to_the_labs_group_disturbs_nothing() {
     let _machine = share_the_machine();
@@ -286,8 +288,8 @@ fn a_rule_that_logs_to_the_labs_group_disturbs_nothing() {
     assert_eq!(scanned.status, Some(0), "{}", scanned.stderr);
 }
 
-/// In the group of the kernel's own trace a line that looks like one would be taken for one. With x_tables that group is
-/// read wherever an NFLOG rule writes to it.
+/// A line in the group of the kernel's own trace that looks like a line of the trace could not be distinguished. With
+/// x_tables that group is read if an NFLOG rule writes to it.
 #[test]
 fn a_forged_trace_is_refused() {
     let _machine = share_the_machine();

@@ -1,5 +1,5 @@
-//! What a machine may withhold from root: each ends in exit status 3 and in clear words, and never in half a file. Needs
-//! root.
+//! Resources that a machine may withhold from root: each causes exit status 3 and a clear error, and never an
+//! incomplete file. Needs root.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::binary::{Ended, HARDENED, ended, have_the_machine_alone, share_the_machine};
 
-/// scanlab, by way of `before`, a command that runs what is behind it.
+/// Runs scanlab through `before`, a command that runs its arguments.
 fn by_way_of(before: &[&str], arguments: &[&str]) -> Ended {
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
     let mut command = Command::new(before[0]);
@@ -25,7 +25,7 @@ fn too_few_files_are_an_error_that_tells_what_to_do() {
             let told = ended.stderr.contains("ulimit -n") || ended.stdout.contains("ulimit -n");
             match ended.status {
                 Some(0) => {}
-                // The scenario is the first file that it reads.
+                // The scenario is the first file that it opens.
                 Some(2) => assert!(ended.stderr.contains("Too many open files"), "{limit}: {}", ended.stderr),
                 Some(3) => assert!(told, "{limit}: {}{}", ended.stderr, ended.stdout),
                 status => panic!("{limit}: {arguments:?} ended with {status:?}: {}", ended.stderr),
@@ -34,8 +34,7 @@ fn too_few_files_are_an_error_that_tells_what_to_do() {
     }
 }
 
-/// Another /run, of a mount namespace, so that no other lab waits for its lock, which is held by a process that is
-/// stopped.
+/// A private /run in a mount namespace, so that no other lab waits for its lock, which a stopped process holds.
 const STOPPED_HOLDER: &str = r#"
 mount -t tmpfs -o mode=755 none /run && mkdir -m 700 /run/scanlab || exit 9
 flock --shared --no-fork /run/scanlab flock --no-fork /run/scanlab/kernel-log sleep 600 &
@@ -48,7 +47,7 @@ kill -KILL $!
 exit $status
 "#;
 
-/// Again another /run; the lock is held for longer than a lab waits in silence, by somebody who is heard.
+/// A private /run as above; the lock is held for longer than the lab's limit, by a process that writes to the log.
 const SPEAKING_HOLDER: &str = r#"
 mount -t tmpfs -o mode=755 none /run && mkdir -m 700 /run/scanlab || exit 9
 flock --shared --no-fork /run/scanlab flock --no-fork /run/scanlab/kernel-log sh -c 'for second in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "<7>turn" >/dev/kmsg; sleep 1; done' &
@@ -56,7 +55,7 @@ until [ -e /run/scanlab/kernel-log ] && ! flock --nonblock /run/scanlab/kernel-l
 exec "$@"
 "#;
 
-/// A disk of a mount namespace that is full of a file that was there. Then its names.
+/// A disk in a mount namespace that is filled by an existing file. Then the names of its files.
 const SMALL_DISK: &str = r#"
 mount -t tmpfs -o size=4k none /mnt && echo old > /mnt/old || exit 9
 "$@"
@@ -65,7 +64,7 @@ grep . /mnt/old && find /mnt -mindepth 1
 exit $status
 "#;
 
-/// Found here: a capture that did not fit on the disk was cut off, and the exit status was 0.
+/// Found here: a capture that did not fit on the disk was truncated, and the exit status was 0.
 #[test]
 fn a_full_disk_is_an_error_and_the_existing_file_stays() {
     let _machine = share_the_machine();
@@ -92,7 +91,7 @@ fn a_full_disk_is_an_error_and_the_existing_file_stays() {
     }
 }
 
-/// Every command that has something to say.
+/// Every command with output.
 const COMMANDS: [&[&str]; 6] = [
     &["run", HARDENED],
     &["vendor", "00:0c:29:4f:8e:35"],
@@ -121,7 +120,7 @@ fn a_reader_that_has_seen_enough_changes_nothing() {
     }
 }
 
-/// `scanlab ... >&- 2>&-`: the exit status is the summary, whoever listens.
+/// `scanlab ... >&- 2>&-`: the exit status is the summary, even if the output cannot be written.
 #[test]
 fn closed_output_streams_do_not_change_the_exit_status() {
     let _machine = share_the_machine();
@@ -146,7 +145,7 @@ fn a_report_that_cannot_be_written_is_an_error() {
 mod alone {
     use super::*;
 
-    /// Found in review: the error said that somebody held the turn, and not who.
+    /// Found in review: the error said that another program held the turn, but not which one.
     #[test]
     fn a_stopped_process_that_holds_the_kernel_log_is_named() {
         let _machine = have_the_machine_alone();
@@ -158,11 +157,11 @@ mod alone {
         assert!(ended.stderr.contains(&named), "{}", ended.stderr);
     }
 
-    /// Found here: of forty runs at once the last ones gave up, although each of them only had to wait for its turn.
+    /// Found here: of forty runs at once the last ones gave up, although each only had to wait for its turn.
     #[test]
     fn a_lab_that_gets_on_is_waited_for() {
         let _machine = have_the_machine_alone();
-        // It does not wait for the other labs of the machine, so their addresses must not be its own.
+        // It does not wait for the other labs of the machine, so it needs other addresses.
         let addresses = ["--host-addr", "198.51.100.10/24", "--prober-addr", "198.51.100.66"];
         let scan = ["scan", "-4", "--rules", "scenarios/own-ruleset.v4", "-p", "1-100", "-sX", "--capture", "kmsg"];
         let arguments = [&scan[..], &addresses].concat();

@@ -1,4 +1,4 @@
-//! What a probe leaves in the log is often more than one line: rows that name them all, in their order. Needs root.
+//! A probe often leaves more than one line in the log: rows that name all of them, in order. Needs root.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn checks(report: &Value) -> &Vec<Value> {
     report["scenarios"][0]["checks"].as_array().expect("checks")
 }
 
-/// Of two tables, of the host's answer, without a prefix, twice with the same; one of them and its limit beside another.
+/// Lines of two tables, of the host's answer, without a prefix, twice with the same prefix; one of them has a limit.
 #[test]
 fn every_line_is_named_and_the_rate_of_each_is_asked() {
     let _machine = share_the_machine();
@@ -64,7 +64,7 @@ fn every_line_is_named_and_the_rate_of_each_is_asked() {
     }
 }
 
-/// Too few, too many, in another order, with another prefix: each is known as it is, and as nothing else.
+/// Missing and extra lines, another order, another prefix: each is known by exactly what it is.
 #[test]
 fn differing_log_lines_are_reported_and_known_as_a_whole() {
     let _machine = share_the_machine();
@@ -104,7 +104,7 @@ fn differing_log_lines_are_reported_and_known_as_a_whole() {
     for name in formats {
         let text = fs::read_to_string(file(name)).expect("a report");
         let plain = text.replace("&quot;", "\"").replace("&#34;", "\"").replace("\\\"", "\"");
-        // A table has each line for itself where both are too long beside each other.
+        // A table has each line on its own if both do not fit side by side.
         let both = if name == "table" {
             ["+ \"new: \"  ", "+ \"answer: \"\n"]
         } else {
@@ -115,7 +115,7 @@ fn differing_log_lines_are_reported_and_known_as_a_whole() {
         }
     }
 
-    // Of the two rates it is that of `web` which is another.
+    // The rate of `web` is the one that differs.
     let rate_is_known = row("known", &syn(80), "rate = true\nlog = [\"web: \"]\nbecause = \"b\"");
     let knowns = wrong.iter().map(known).chain([rate_is_known]).collect::<String>();
     let ended = run_rows(&format!("{expects}{knowns}"), &[]);
@@ -130,7 +130,7 @@ fn differing_log_lines_are_reported_and_known_as_a_whole() {
     assert_eq!(red[0]["port"], 22);
 }
 
-/// The intent of a sensor has one line for each probe; a row adds another, and the rate of the first is still asked.
+/// The intent of a sensor has one line for each probe; a row adds another, and the rate of the first is still checked.
 #[test]
 fn a_row_adds_a_line_to_those_of_a_sensor() {
     let _machine = share_the_machine();

@@ -1,4 +1,4 @@
-//! What the kernel does, which takes root and iptables. Tests in a module `alone` need the machine for themselves.
+//! Tests with the kernel, which need root and iptables. Tests in a module `alone` need the machine for themselves.
 
 #[path = "../support/mod.rs"]
 mod support;

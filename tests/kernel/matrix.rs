@@ -1,8 +1,8 @@
-//! scanlab against itself: whatever the flavour, the link, the capture and the user, a ruleset is told of in the same
-//! words: state, reason, TTL, lines but for `MAC=`, paths by line, verdicts. Needs root, see `.ci/setup tests`.
+//! scanlab compared with itself: for every flavour, link, capture and user, the results for a ruleset are the same:
+//! state, reason, TTL, lines except `MAC=`, paths by line, verdicts. Needs root, see `.ci/setup tests`.
 //!
-//! Each ruleset is scanned with every other setting, each setting scans every other ruleset; `SCANLAB_MATRIX=all` leaves
-//! none out.
+//! Each ruleset is scanned with every other setting, each setting scans every other ruleset; `SCANLAB_MATRIX=all`
+//! leaves none out.
 
 use std::env;
 use std::fs;
@@ -17,12 +17,12 @@ use scanlab::net::Family;
 use scanlab::rules::generate;
 use serde_json::Value;
 
-/// All that a scan can be made with; the first is what the others are held against.
+/// All settings of a scan; the first is the reference.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
     flavour: &'static str,
     link: &'static str,
-    /// The kernel's own log is root's alone.
+    /// Only root has access to the kernel's own log.
     witness: Witness,
 }
 
@@ -45,7 +45,7 @@ fn settings() -> Vec<Setting> {
     settings
 }
 
-/// A ruleset of each family, and what it is good for.
+/// A ruleset of each family, and its purpose.
 struct Subject {
     name: &'static str,
     rules: [String; 2],
@@ -59,7 +59,7 @@ fn filter(rules: &str) -> String {
     format!("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n")
 }
 
-/// Of ICMP, as the family calls it.
+/// The name of ICMP in the family.
 fn icmp(family: Family) -> (&'static str, &'static str, &'static str) {
     match family {
         Family::Ipv4 => ("icmp", "--icmp-type 8", "--icmp-type 3/3"),
@@ -184,7 +184,7 @@ const SCAN: [&str; 14] = [
     "--rules",
 ];
 
-/// What is told of these rules with this setting; `name` is that of the files.
+/// The report on these rules with this setting; `name` is that of the files.
 fn scan(home: &Home, name: &str, rules: &[String; 2], setting: Setting) -> Result<Value, String> {
     let files = ["v4", "v6"].map(|family| format!("{name}.{family}"));
     for (file, rules) in files.iter().zip(rules) {
@@ -203,14 +203,14 @@ fn scan(home: &Home, name: &str, rules: &[String; 2], setting: Setting) -> Resul
     }
     let mut report = ended.report();
     let entries = report.as_object_mut().expect("a report");
-    // Where it was measured, and the MAC address, which a TUN has not.
+    // The environment, and the MAC address, which a TUN does not have.
     entries.retain(|key, _| !["environment", "host", "not_applicable"].contains(&key.as_str()));
     forget(&mut report);
     Ok(report)
 }
 
-/// The MAC addresses, the label that the kernel draws for every flow that the host begins to answer, and the number of a
-/// packet that quotes another, which it draws as well.
+/// Removes the MAC addresses, the random flow label of the host's answers, and the random identification of a packet
+/// that quotes another.
 fn forget(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -226,7 +226,7 @@ fn forget(value: &mut Value) {
     }
 }
 
-/// The first probe of which they do not say the same, or the whole of what they say besides.
+/// The first probe whose results differ, or the whole reports if another part differs.
 fn difference(reference: &Value, other: &Value) -> Option<String> {
     let probes = |report: &Value| report["probes"].as_array().expect("probes").clone();
     let (of_reference, of_other) = (probes(reference), probes(other));
@@ -235,7 +235,7 @@ fn difference(reference: &Value, other: &Value) -> Option<String> {
     pair.or_else(|| (reference != other).then(|| "another number of probes, or what is told besides".to_owned()))
 }
 
-/// Every setting against the first one; a rule less is a difference.
+/// Every setting compared with the first one; a missing rule is a difference.
 #[test]
 fn every_setting_says_the_same() {
     let _machine = share_the_machine();
@@ -286,7 +286,7 @@ fn without_last_rule(rules: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What a scanner and the log's reader see of each probe.
+/// The results for each probe as a scanner and a reader of the log see them.
 fn verdicts(report: &Value) -> Vec<[Value; 4]> {
     let probes = report["probes"].as_array().expect("probes").iter();
     let of = |probe: &Value| ["state", "reason", "log", "followup"].map(|key| probe[key].clone());

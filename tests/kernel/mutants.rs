@@ -13,7 +13,8 @@ use scanlab::rules::generate::generate;
 use scanlab::rules::iptables_save::Listing;
 use scanlab::rules::mutant::mutants;
 
-/// What the rulesets of this project do not have: lists, ranges, addresses, chains, a nat table, bursts, odd options.
+/// Rules that the rulesets of this project do not have: lists, ranges, addresses, chains, a nat table, bursts, unusual
+/// options.
 const VARIED: &str = "*nat
 :PREROUTING ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
@@ -100,7 +101,7 @@ fn every_mutant_of_a_varied_ruleset_can_be_loaded() {
     assert_eq!(refused(Family::Ipv6, &filled(VARIED_V6)), "");
 }
 
-/// Loads every file of the folder, and prints the name of each that is refused, and why.
+/// Loads every file of the folder, and prints the name of each refused one, with the reason.
 const LOAD: &str = r#"for file in *.rules; do
     for backend in nft legacy; do
         why=$("$1-$backend-restore" < "$file" 2>&1) || printf '%s %s: %s\n' "$file" "$backend" "$why"

@@ -1,5 +1,5 @@
-//! `scanlab mutate`, run as a user would: what notices a mutant, what survives, and that the outcome is the same whatever
-//! the number of jobs. Needs root.
+//! `scanlab mutate`, run as a user would: the checks that notice a mutant, the mutants that survive, and the same
+//! outcome for every number of jobs. Needs root.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ const RULES: &str = "\
 COMMIT
 ";
 
-/// Says what becomes of a SYN to 22 and 80, and nothing of any other packet.
+/// Expectations for a SYN to 22 and 80, and for no other packet.
 const GAPPED: &str = "\
 title = \"a scenario with gaps\"
 [ruleset]
@@ -67,8 +67,8 @@ fn gaps_are_told_with_the_row_that_closes_them() {
     insta::assert_snapshot!(ended.stdout);
 }
 
-/// Pasted back, the rows notice what they were proposed for, and pass with the ruleset as it is; whatever the prefix, and
-/// where two rules log the same packets.
+/// Added to the scenario, the proposed rows notice the mutants for which they were proposed, and pass with the
+/// unchanged ruleset; with any prefix, and if two rules log the same packets.
 #[test]
 fn the_rows_that_are_proposed_kill_the_survivors() {
     let _machine = share_the_machine();
@@ -106,7 +106,7 @@ fn one_job_two_jobs_and_another_time_say_the_same() {
     }
 }
 
-/// Only packets that may meet the mistake are sent to a mutant: everything is, here, and says the same.
+/// Only packets that may reach the mistake are sent to a mutant: here all packets are sent, with the same result.
 #[test]
 fn whole_sweeps_say_what_the_telling_packets_say() {
     let _machine = share_the_machine();

@@ -1,4 +1,4 @@
-//! A nat table rewrites ports, and conntrack rewrites them once more where two flows would clash. Needs root.
+//! A nat table rewrites ports, and conntrack rewrites them again if two flows would clash. Needs root.
 
 use crate::support::binary;
 use std::process::Command;
@@ -12,7 +12,7 @@ const RULES: &str = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
     *filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
     -A INPUT -p tcp -j LOG --log-prefix \"in: \"\nCOMMIT\n";
 
-/// Found in review: the line of the answer showed a port that belonged to no probe, and was lost.
+/// Found in review: the line of the answer had a port that belonged to no probe, and was lost.
 #[test]
 fn the_answer_of_a_redirected_port_keeps_its_line() {
     let _machine = binary::share_the_machine();
@@ -36,8 +36,9 @@ fn the_answer_of_a_redirected_port_keeps_its_line() {
     }
 }
 
-/// Found by `just soak`: a packet without ports that NAT made like another (`REDIRECT` of GRE) was taken for a full conntrack
-/// table, and one that NAT sent where nothing goes from its address was an error of the lab.
+/// Found by `just soak`: a packet without ports whose flow NAT made equal to another one (`REDIRECT` of GRE) was
+/// reported as a full conntrack table, and one that NAT redirected to a destination that its source cannot reach as an
+/// error of the lab.
 #[test]
 fn probes_that_nat_makes_impossible_are_blamed_on_the_ruleset() {
     let _machine = binary::share_the_machine();
@@ -70,7 +71,8 @@ fn probes_that_nat_makes_impossible_are_blamed_on_the_ruleset() {
     }
 }
 
-/// Found by drawing rules: what the host answers to a source that INPUT rewrote, and what a copy of the probe (TEE) passes.
+/// Found with random rules: the host's answer to a source that INPUT rewrote, and the path of a copy of the probe
+/// (TEE).
 #[test]
 fn the_answer_to_a_rewritten_source_and_beside_a_copy_keeps_its_line_and_its_path() {
     let _machine = binary::share_the_machine();

@@ -1,4 +1,4 @@
-//! Rows of packets that are no scan: what the kernel does with each is what the report says. Needs root.
+//! Rows of packets that are no scan: the report says what the kernel does with each. Needs root.
 
 use crate::support::binary::{Ended, run_files, share_the_machine};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn every_kind_of_packet_meets_the_rules_that_are_meant_for_it() {
         row("tcp ACK to 22", "drop", ""),
         row("tcp FIN,PSH to 22", "drop", "odd: "),
         row("tcp FIN,ACK to 22 established", "accept", ""),
-        // Conntrack calls it INVALID, whatever connection it claims to belong to.
+        // Conntrack calls it INVALID in every connection.
         row("tcp FIN,PSH to 22 established", "drop", "odd: "),
         row("tcp SYN,ACK to 40000 answer", "accept", ""),
         row("tcp ACK to 40000 established by host", "accept", ""),
@@ -118,7 +118,7 @@ fn a_known_mismatch_is_known_as_long_as_it_happens() {
     assert_eq!(status(&known("drop")), Some(2));
 }
 
-/// The row would match: the rules accept every ACK. No client gets so far.
+/// The row would match: the rules accept every ACK. But no client can get so far.
 #[test]
 fn a_packet_whose_connection_does_not_open_is_not_run() {
     let _machine = share_the_machine();
@@ -144,7 +144,7 @@ fn a_packet_whose_connection_does_not_open_is_not_run() {
     assert!(why.contains("the SYN/ACK that opens its connection was dropped by line 7"), "{why}");
 }
 
-/// A list outlives its rule's renewal: each packet gets a lab of its own.
+/// A list keeps its entries when its rule is renewed: each packet gets a lab of its own.
 #[test]
 fn lists_of_what_was_seen_start_empty_for_every_packet() {
     let _machine = share_the_machine();

@@ -1,4 +1,4 @@
-//! `scanlab record` and `scanlab diff`, run as a user would: what is recorded can be played, and a change shows. Needs root.
+//! `scanlab record` and `scanlab diff`, run as a user would: a recording can be run, and a change is found. Needs root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ const RULES: &str = "\
 COMMIT
 ";
 
-/// What is in them must not end a string or a comment of the scenario.
+/// Its texts must not end a string or a comment of the scenario.
 const HOSTILE: &str = "\
 *filter
 :INPUT ACCEPT [0:0]
@@ -63,7 +63,7 @@ fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-/// The ruleset in whose recording a change is planted: what it was, and what it becomes.
+/// A change of the ruleset is planted after its recording: the file, the old and the new text.
 fn is_played_and_notices(files: &[(&str, &str)], options: &[&str], change: (&str, &str, &str)) -> String {
     let _machine = share_the_machine();
     let folder = folder_with(files);
@@ -83,7 +83,7 @@ fn is_played_and_notices(files: &[(&str, &str)], options: &[&str], change: (&str
     text
 }
 
-/// Of these rules only as many as take both families and both flavours to be told.
+/// So many of these rules as are needed to distinguish both families and both flavours.
 fn few_rules() -> String {
     RULES
         .lines()
@@ -94,7 +94,7 @@ fn few_rules() -> String {
 
 #[test]
 fn both_families_are_recorded_and_a_change_of_one_is_noticed() {
-    // Without neighbours nothing of a scan over IPv6 is recorded.
+    // Without neighbour discovery no scan over IPv6 is recorded.
     let found = "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT\nCOMMIT";
     let rules_v6 = few_rules().replace("COMMIT", found);
     is_played_and_notices(
@@ -119,8 +119,8 @@ fn hostile_prefixes_are_recorded_to_the_byte_and_each_time_the_same() {
     assert_eq!(printed.stdout, text, "whatever the number of jobs");
 }
 
-/// Two LOG rules on most ways, both with limits, one of them twice, one without a prefix: rows name every line, and of each
-/// limit another probe asks.
+/// Two LOG rules on most paths, both with limits, one of them twice, one without a prefix: rows name every line, and a
+/// separate probe checks each limit.
 const SEVERAL: &str = "\
 *filter
 :INPUT DROP [0:0]
@@ -194,7 +194,7 @@ fn input_that_cannot_be_recorded_or_compared_is_an_error_with_a_hint() {
     insta::assert_snapshot!(all.concat());
 }
 
-/// Found in review: the rows of packets were missing, and nothing said so.
+/// Found in review: the rows of packets were missing, without a notice.
 #[test]
 fn a_recording_that_is_not_whole_says_so() {
     let _machine = share_the_machine();
@@ -214,7 +214,7 @@ fn a_recording_that_is_not_whole_says_so() {
 #[test]
 fn rulesets_that_only_read_differently_are_told_apart_by_no_packet() {
     let _machine = share_the_machine();
-    // Two rules that no packet matches both have changed places, and a list is two rules.
+    // Two rules that no packet matches together have changed places, and a list became two rules.
     let [web, dns] = [
         "-A INPUT -p tcp -m multiport --dports 80,443 -m limit --limit 5/min -j LOG --log-prefix \"web: \"\n",
         "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n",
@@ -251,7 +251,7 @@ fn blamed(report: &Value) -> Vec<u64> {
     places.filter_map(|place| place["line"].as_u64()).collect()
 }
 
-/// Between them something for most kinds of mistakes, and each so small that little has to be sent.
+/// Rulesets for most kinds of mistakes, each so small that few packets have to be sent.
 const SMALL: [&str; 3] = [
     "*filter\n:INPUT DROP [0:0]\n\
      -A INPUT -p tcp -m tcp --dport 22 --tcp-flags FIN,SYN,RST,ACK SYN -m limit --limit 5/min -j LOG --log-prefix \"ssh: \"\n\
@@ -262,7 +262,7 @@ const SMALL: [&str; 3] = [
      -A INPUT -p udp -j REJECT --reject-with icmp-port-unreachable\nCOMMIT\n",
 ];
 
-/// One mistake of each kind: some are none that a packet can tell, so the first that is counts.
+/// One mistake of each kind: some have no effect on packets, so the first one that has counts.
 #[test]
 fn a_mistake_of_every_kind_is_found_and_its_rule_is_named() {
     let _machine = share_the_machine();
@@ -274,7 +274,7 @@ fn a_mistake_of_every_kind_is_found_and_its_rule_is_named() {
             kinds.entry(mutant.operator).or_default().push((source.clone(), mutant));
         }
     }
-    // Of the others the ruleset has nothing to break.
+    // The ruleset has no rules for the other kinds.
     assert!(kinds.len() >= 22, "{:?}", kinds.keys());
     let (kinds, failures) = (Mutex::new(kinds.into_iter()), Mutex::new(Vec::new()));
     let next = || kinds.lock().expect("nobody panics").next();

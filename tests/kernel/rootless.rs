@@ -1,5 +1,5 @@
-//! An ordinary user has what root has, but for the kernel's own log: the same report, the same statuses, and clear words
-//! where something is in the way. Needs root, to become that user.
+//! An ordinary user has the same results as root, except for the kernel's own log: the same report, the same statuses,
+//! and clear errors for obstacles. Needs root, to become that user.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -56,7 +56,7 @@ fn run(mut command: Command) -> Ended {
     ended(command.output().expect("the program starts"))
 }
 
-/// The report without its environment, which must tell of the capture.
+/// The report without its environment, which must contain the capture.
 fn measured(ended: &Ended) -> Value {
     let mut report = ended.report();
     let environment = report["environment"].take();
@@ -64,7 +64,7 @@ fn measured(ended: &Ended) -> Value {
     report
 }
 
-/// The user asks for nothing special, root for the same capture; both get the same.
+/// The user gives no option, root selects the same capture; both get the same.
 fn same_as_root(home: &Home, arguments: &[&str], status: i32) {
     let user = run(home.as_user(Tun::ForEverybody, arguments));
     assert_eq!((user.status, &*user.stderr), (Some(status), ""), "{arguments:?}");
@@ -91,7 +91,7 @@ fn a_scan_sees_what_root_sees() {
     same_as_root(&home(), &[&scan[..], &["nft", "--trace"]].concat(), 0);
 }
 
-/// A confined tool of an ordinary user scans as one of root does, and leaves the user's files alone.
+/// A confined tool of an ordinary user scans as one of root does, and cannot change the user's files.
 #[test]
 fn a_tool_is_confined_for_an_ordinary_user() {
     let home = home();
@@ -108,7 +108,7 @@ fn a_tool_is_confined_for_an_ordinary_user() {
 fn a_check_finds_what_root_finds() {
     let _machine = share_the_machine();
     same_as_root(&home(), &["check", "--sensor", "sensor.toml", "--format", "json"], 0);
-    // The rules are not what this sensor means.
+    // The rules are not those that this sensor intends.
     same_as_root(&home(), &["check", "--sensor", "sensor.toml", "--rules", "rules.v4", "--format", "json"], 1);
 }
 
@@ -129,7 +129,7 @@ fn a_ruleset_that_is_refused_is_an_input_error() {
     }
 }
 
-/// What the user is told where the TUN device, user namespaces or the kernel's own log cannot be had.
+/// The errors for a user if the TUN device, user namespaces or the kernel's own log are not available.
 #[test]
 fn obstacles_of_an_ordinary_user_are_named() {
     let _machine = share_the_machine();
@@ -150,7 +150,7 @@ fn obstacles_of_an_ordinary_user_are_named() {
     insta::assert_snapshot!(said);
 }
 
-/// Found by starving it: without a thread tokio panicked (exit status 101), or waited for ever.
+/// Found with a limit: without a thread tokio panicked (exit status 101), or waited for ever.
 #[test]
 fn too_few_processes_are_an_error() {
     let _machine = share_the_machine();
@@ -182,13 +182,13 @@ fn doctor_tells_an_ordinary_user_what_is_missing() {
     insta::with_settings!({filters => vec![
         (r"on Linux \S+", "on Linux RELEASE"),
         (r"ok       \d+\.\d+\.\d+ \((\w+)\)", "ok       VERSION ($1)"),
-        // The machine's own device may be open to all or closed.
+        // The machine's own device may be open to all users or not.
         (r"(?s)(no user namespaces:.*?TUN device\s+)[^\n]*", "${1}AS IT IS"),
     ]}, { insta::assert_snapshot!(said) });
 }
 
-/// What `doctor` reports as missing decides its exit status if the default needs it. The machine's /usr/sbin stays as it
-/// is: root has copies of the programs in a mount namespace.
+/// `doctor` fails if something is missing that the default needs. The machine's /usr/sbin is not changed: root has
+/// copies of the programs in a mount namespace.
 #[test]
 fn doctor_ends_with_3_where_it_names_something_missing_that_the_default_needs() {
     let _machine = share_the_machine();
@@ -216,7 +216,7 @@ fn doctor_ends_with_3_where_it_names_something_missing_that_the_default_needs() 
     }
 }
 
-/// Another user's lock on a file that everybody may open would stop the lab.
+/// A lock of another user on a file that every user may open would stop the lab.
 #[test]
 fn a_lock_of_another_user_does_not_block_a_legacy_lab() {
     let _machine = share_the_machine();
@@ -245,7 +245,7 @@ fn a_kill_leaves_nothing() {
         thread::sleep(moment);
         kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).expect("it is not waited for yet");
         child.wait().expect("it ends");
-        // Namespaces live by processes and their files; iptables-restore ends by itself.
+        // Namespaces last as long as processes and their files; iptables-restore ends by itself.
         wait_for("the user's processes to be gone", || processes_of_the_user().is_empty());
     }
     let left: Vec<_> = fs::read_dir(home.path().join("tmp")).expect("a folder").collect();

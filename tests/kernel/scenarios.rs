@@ -1,4 +1,4 @@
-//! Every committed scenario ends as it should, and says the same whenever and with whomever it is run. Needs root.
+//! Every committed scenario ends as expected, and always with the same output, alone or beside others. Needs root.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -65,7 +65,7 @@ fn eight_runs_at_once_say_what_one_says_alone() {
     let alone = run(&[HARDENED]);
     let start = |_| command(&[HARDENED]).spawn().expect("the program starts");
     let together: Vec<_> = (0..8).map(start).collect();
-    // Each has to be read while it writes.
+    // The output of each has to be read while it runs.
     let readers: Vec<_> = together
         .into_iter()
         .map(|run| thread::spawn(move || ended(run.wait_with_output().expect("it ends"))))
@@ -89,7 +89,7 @@ fn lookalike_lines_of_a_program_change_nothing() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for line in lines.iter().cycle().take_while(|_| !done.load(Ordering::Relaxed)) {
-                // Opened afresh for each line: the kernel limits the rate for each open file.
+                // Opened again for each line: the kernel limits the rate for each open file.
                 let mut kmsg = OpenOptions::new().write(true).open("/dev/kmsg").expect("open /dev/kmsg");
                 kmsg.write_all(format!("<4>{line}").as_bytes()).expect("write to /dev/kmsg");
                 thread::sleep(Duration::from_micros(500));
@@ -110,7 +110,7 @@ fn first_line(probe: &serde_json::Value) -> Option<String> {
 
 const ARTICLE: &str = "scenarios/article-order.toml";
 
-/// Where the administrators are: far away; and in the prober's own network, and far away.
+/// Networks of the administrators: distant ones only; and the prober's own network with distant ones.
 const FAR: &str = r#"ssh_from = ["192.0.2.0/24", "2001:db8:aaaa::/48"]"#;
 const NEAR: &str = r#"ssh_from = ["203.0.113.0/24", "198.51.100.7", "2001:db8:113::/64", "2001:db8:aaaa::/48"]"#;
 
@@ -119,7 +119,7 @@ fn managed_from(scenario: &str, whence: &str) -> String {
     text.replace("ssh      = 32232\n", &format!("ssh = 32232\n{whence}\n"))
 }
 
-/// Side by side: most of it a run waits for the kernel.
+/// In parallel: a run mostly waits for the kernel.
 #[test]
 fn ssh_is_let_in_from_its_networks_only() {
     let _machine = share_the_machine();
@@ -139,7 +139,7 @@ fn ssh_is_let_in_from_its_networks_only() {
     });
 }
 
-/// Each fault in the rule of IPv4, and the checks that see it. Side by side, likewise.
+/// Each fault in the rule of IPv4, and the checks that notice it. In parallel, too.
 #[test]
 fn rules_that_let_in_ssh_from_elsewhere_are_not_as_expected() {
     let _machine = share_the_machine();
@@ -197,7 +197,7 @@ fn assert_alive(deny: &str) {
     assert_loopback_lives(&text);
 }
 
-/// Loads what the scenario's sensor generates in a namespace of its own, and connects to itself there.
+/// Loads the rules of the scenario's sensor in a namespace of its own, and connects to itself there.
 fn assert_loopback_lives(scenario: &str) {
     let _machine = share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,4 @@
-//! A second user of the machine changes nothing: neither that a run ends well nor what is left of it. Needs root, to become
-//! that user.
+//! A second user of the machine can neither make a run fail nor change what it leaves. Needs root, to become that user.
 
 use crate::support::binary;
 use std::fs;
@@ -54,7 +53,7 @@ fn assert_is_off() {
     }
 }
 
-/// Found in an audit: everybody may read the sysctl and, on many machines, the kernel's log, and so lock them.
+/// Found in an audit: every user may open the sysctl and, on many machines, the kernel's log, and so lock them.
 #[test]
 fn a_lock_that_another_user_holds_neither_stops_a_run_nor_keeps_the_setting_on() {
     let _machine = share_the_machine();
@@ -117,7 +116,7 @@ fn sticky_folder() -> tempfile::TempDir {
     folder
 }
 
-/// The kernel refuses the same where `fs.protected_symlinks` and `fs.protected_regular` are on.
+/// The kernel refuses the same if `fs.protected_symlinks` and `fs.protected_regular` are on.
 #[test]
 fn files_of_another_user_in_a_sticky_folder_are_not_written() {
     let _machine = share_the_machine();
@@ -161,7 +160,7 @@ fn a_link_of_ones_own_stays_and_what_it_leads_to_keeps_owner_and_mode() {
     assert!(fs::read_to_string(&file).expect("a file").contains("1/tcp"));
 }
 
-/// Found in an audit: everything under /dev was taken for a device.
+/// Found in an audit: every file below /dev was treated as a device.
 #[test]
 fn a_file_in_dev_shm_is_a_file() {
     let _machine = share_the_machine();
@@ -173,7 +172,8 @@ fn a_file_in_dev_shm_is_a_file() {
     assert!(text.contains("1/tcp") && !text.contains("old"), "{text}");
 }
 
-/// A run that is killed while it replaces a file leaves the old one or the new one, and the next run leaves nothing else.
+/// A run that is killed while it replaces a file leaves the old one or the new one, and the next run removes all
+/// temporary files.
 #[test]
 fn kills_at_any_moment_leave_no_draft_after_the_next_run() {
     let _machine = share_the_machine();

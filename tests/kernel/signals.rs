@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP end every command within a second, in every state, with status 3 and one line that names the
-//! signal; a second one ends it regardless. Needs root.
+//! SIGINT, SIGTERM and SIGHUP end every command within a second, in every state, with status 3 and one line that names
+//! the signal; a second one ends it immediately. Needs root.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{PipeReader, Read, pipe};
@@ -17,14 +17,14 @@ use nix::unistd::{Pid, mkfifo};
 
 use crate::support::binary::{have_the_machine_alone, share_the_machine};
 
-/// The promise.
+/// The time limit after a signal.
 const LIMIT: Duration = Duration::from_secs(1);
 
 const RULES: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n";
 const SENSOR: &str = "[sensor]\nssh = 22\n";
 const SCENARIO: &str = "title = \"x\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\nscan = \"syn\"\nports = 22\nstate = \"closed\"\nfamily = \"ipv4\"\n";
 
-/// A folder with the files that the commands name.
+/// A folder with the files for the commands.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -47,7 +47,7 @@ impl Home {
         command
     }
 
-    /// Programs of these names that ignore everything and never end, before all others.
+    /// Programs with these names, first in the PATH, that ignore everything and never end.
     fn hanging(&self, names: &[&str]) -> PathBuf {
         let folder = self.path().join("bin");
         fs::create_dir_all(&folder).expect("a folder");
@@ -60,7 +60,7 @@ impl Home {
     }
 }
 
-/// A command whose standard input stays open; nobody reads what it prints until it has ended.
+/// A command whose standard input stays open; its output is read only after it has ended.
 struct Running {
     child: Child,
     words: String,
@@ -87,7 +87,7 @@ impl Running {
         self.child.try_wait().expect("it is a child").is_none()
     }
 
-    /// How it ended, within the limit, and what it said.
+    /// Its exit status, within the limit, and its output.
     fn end(mut self) -> (std::process::ExitStatus, String) {
         let start = Instant::now();
         while self.is_running() {
@@ -103,7 +103,7 @@ impl Running {
     }
 }
 
-/// Starts it, waits, and signals: it must still run then, unless it may have ended.
+/// Starts the command, waits, and sends the signal: it must still run then, unless it may have ended.
 fn interrupted(command: &mut Command, wait: u64, signal: Signal) {
     let mut running = Running::start(command);
     thread::sleep(Duration::from_millis(wait));
@@ -160,7 +160,7 @@ fn a_long_write_ends() {
     }
 }
 
-/// Leaves no room in the pipe.
+/// Fills the pipe.
 fn fill(mut writer: &std::io::PipeWriter) {
     use std::io::Write;
     writer.write_all(&[b' '; 4096]).expect("room for a page");
@@ -194,7 +194,7 @@ fn a_tool_that_ignores_signals_does_not_keep_exec() {
     }
 }
 
-/// Holds the lock of the kernel log, and keeps its folder from being removed by a run that ends.
+/// Holds the lock of the kernel log, and keeps another run from removing its folder.
 fn hold_the_kernel_log() -> [Flock<File>; 2] {
     let folder = Path::new("/run/scanlab");
     let lock = |file: File, how| Flock::lock(file, how).map_err(|(_, error)| error).expect("a lock");
@@ -254,7 +254,7 @@ fn every_command_ends_at_whatever_moment_and_without_a_panic() {
     }
 }
 
-/// `net.netfilter.nf_log_all_netns`, once other runs on this machine let go of it.
+/// `net.netfilter.nf_log_all_netns`, once other runs on this machine have released it.
 fn setting() -> i32 {
     let read = || fs::read_to_string("/proc/sys/net/netfilter/nf_log_all_netns").expect("it is there");
     let is_free = || {
@@ -281,7 +281,7 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(status.code(), Some(128 + Signal::SIGINT as i32));
 }
 
-/// timeout(1) signals the process, and its group right after.
+/// timeout(1) signals the process, and its group immediately afterwards.
 #[test]
 fn a_signal_that_comes_twice_at_once_is_one() {
     let _shared = share_the_machine();
@@ -298,7 +298,7 @@ fn a_signal_that_comes_twice_at_once_is_one() {
 mod alone {
     use super::*;
 
-    /// The tests of the other modules have ended then, all that were interrupted among them.
+    /// The tests of the other modules have ended then, and so have all interrupted runs.
     #[test]
     fn the_setting_of_the_machine_is_given_back_by_all_runs() {
         let _machine = have_the_machine_alone();

@@ -1,7 +1,7 @@
-//! The file that `--syslog` writes is what rsyslogd writes, and psad and fail2ban read all of it.
+//! The file that `--syslog` writes is as rsyslogd writes it, and psad and fail2ban parse all of it.
 //!
-//! Needs root, and the programs themselves: see `.ci/setup tests`. psad runs in namespaces of its own, in which nothing but the
-//! test's folder can be written, and which has no network.
+//! Needs root, and the programs themselves: see `.ci/setup tests`. psad runs in namespaces of its own, in which only
+//! the test's folder is writable, and which have no network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -17,7 +17,7 @@ use nix::unistd::mkfifo;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long the machine may take for what takes no time.
+/// A generous time limit for short operations.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Monday 23 November 2026, 16:01:30 UTC.
@@ -41,7 +41,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// The program in `folder`, at a fixed time.
+/// Runs the program in `folder`, at a fixed time.
 fn scanlab(folder: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
     command.args(arguments).current_dir(folder).env("SOURCE_DATE_EPOCH", EPOCH);
@@ -51,7 +51,7 @@ fn scanlab(folder: &Path, arguments: &[&str]) -> Ended {
 const V4: [&str; 2] = ["--rules", "rules.v4"];
 const V6: [&str; 3] = ["-6", "--rules6", "rules.v6"];
 
-/// Every scan of every sort leaves lines in `kern.log`.
+/// Makes every technique leave lines in `kern.log`.
 fn scan(folder: &Path, family: &[&str]) -> String {
     let techniques = ["scan", "--scan", "xmas,null,fin,syn,ack", "-p", "1-100", "--syslog", "kern.log"];
     let ended = scanlab(folder, &[&techniques, family].concat());
@@ -71,7 +71,7 @@ fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> String {
     ended.stdout
 }
 
-/// psad's own settings, put into the folder; and no lines left out, as an ACK is by default.
+/// Runs psad with its own settings in the folder; no lines are ignored, as an ACK is by default.
 fn psad(folder: &Path, arguments: &[&str]) -> String {
     let place = folder.to_str().expect("UTF-8");
     let settings = ["PSAD_DIR", "PSAD_RUN_DIR", "PSAD_FIFO_DIR", "CONF_ARCHIVE_DIR"];
@@ -89,14 +89,14 @@ fn psad(folder: &Path, arguments: &[&str]) -> String {
     run_in(folder, "unshare", &[&words, arguments].concat())
 }
 
-/// What psad makes of each line: the source and the flags.
+/// The source and the flags of each line according to psad.
 fn psad_lines(folder: &Path) -> Vec<(String, String)> {
     let csv = psad(folder, &["--CSV", "--CSV-fields", "src flags"]);
     let pair = |line: &str| line.split_once(", ").map(|(source, flags)| (source.to_owned(), flags.to_owned()));
     csv.lines().filter_map(pair).collect()
 }
 
-/// A filter like those that fail2ban ships, none of which is for the kernel's lines.
+/// A filter like those of fail2ban, none of which is for the kernel's lines.
 const FILTER: &str = r"[INCLUDES]
 before = /etc/fail2ban/filter.d/common.conf
 
@@ -104,7 +104,7 @@ before = /etc/fail2ban/filter.d/common.conf
 failregex = ^%(__prefix_line)s[<]IPT> (?:\S+ )+(?:port|scan): IN=eth0 OUT= .*\bSRC=<HOST> DST=
 ";
 
-/// What fail2ban makes of each line: whom to ban, and the second in which it was logged.
+/// The address to ban and the second of each line according to fail2ban.
 fn fail2ban_lines(folder: &Path) -> Vec<(String, String)> {
     let filter = folder.join("filter.conf");
     fs::write(&filter, FILTER).expect("write the filter");
@@ -113,7 +113,7 @@ fn fail2ban_lines(folder: &Path) -> Vec<(String, String)> {
     rows.lines().filter_map(pair).collect()
 }
 
-/// The flags of the lines, and how many lines have them.
+/// The number of lines by flags.
 fn count(lines: &[(String, String)]) -> BTreeMap<&str, usize> {
     lines.iter().fold(BTreeMap::new(), |mut counts, (_, flags)| {
         *counts.entry(flags.as_str()).or_default() += 1;
@@ -128,7 +128,7 @@ fn psad_reports_the_scans_and_who_made_them() {
     scan(folder.path(), &V4);
     let seen = psad_lines(folder.path());
     assert!(seen.iter().all(|(source, _)| source == "203.0.113.66"), "{seen:?}");
-    // The limit lets five lines pass; the SYN scan also meets the honeypot and a watched port.
+    // The limit lets five lines pass; the SYN scan also reaches the honeypot and a watched port.
     let expected = [("ACK", 5), ("FIN", 5), ("NULL", 5), ("SYN", 7), ("URG PSH FIN", 5)];
     assert_eq!(count(&seen), BTreeMap::from(expected));
 
@@ -164,7 +164,7 @@ fn fail2ban_matches_every_line_and_finds_whom_to_ban_and_when() {
     }
 }
 
-/// The fault that both must notice: lines that are not as they should be are not counted.
+/// A fault that both must notice: truncated lines are not counted.
 #[test]
 fn a_line_that_is_cut_is_counted_by_neither() {
     let _machine = share_the_machine();
@@ -183,13 +183,13 @@ fn rsyslogd_writes_the_same_bytes() {
     let text = scan(folder.path(), &V4);
     let kernel: Vec<&str> = text.lines().map(|line| line.split_once(" kernel: ").expect("the tag").1).collect();
     let written = rsyslogd(folder.path(), &kernel);
-    // rsyslogd has a clock of its own.
+    // rsyslogd uses the real time.
     let timeless = |text: &str| text.lines().map(|line| line[15..].to_owned()).collect::<Vec<_>>();
     assert_eq!(timeless(&written), timeless(&text));
     assert!(text.lines().all(|line| line.starts_with("Nov 23 16:01:30 ")), "{text}");
 }
 
-/// Lets an rsyslogd of its own read these lines as if the kernel had given them to it.
+/// Runs an rsyslogd that reads these lines as if the kernel had written them.
 fn rsyslogd(folder: &Path, lines: &[&str]) -> String {
     let place = folder.to_str().expect("UTF-8");
     let settings = format!(
@@ -205,7 +205,7 @@ fn rsyslogd(folder: &Path, lines: &[&str]) -> String {
     command.args(["-n", "-f", "rsyslog.conf", "-i", &format!("{place}/pid")]).current_dir(folder);
     let mut daemon =
         command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("rsyslogd (hint: see .ci/setup tests)");
-    // Opening for both never waits, so a daemon that has died does not keep the test.
+    // Opening for both never blocks, so a daemon that has died cannot block the test.
     let mut kernel = OpenOptions::new().read(true).write(true).open(&pipe).expect("open the pipe");
     kernel.write_all(lines.iter().map(|line| format!("<4>{line}\n")).collect::<String>().as_bytes()).expect("write");
     let start = Instant::now();
@@ -248,7 +248,7 @@ fn a_run_writes_the_lines_of_its_report_and_of_all_else() {
         let place = left.iter().position(|other| other == line).unwrap_or_else(|| panic!("{line} is not in {text}"));
         left.remove(place);
     }
-    // Those of bursts and of packet rows.
+    // The lines of bursts and of packet rows.
     assert!(!left.is_empty() && left.iter().all(|line| line.starts_with("<IPT> ")), "{left:?}");
 }
 

@@ -1,4 +1,4 @@
-//! A TUN is as good as a TAP: the same verdicts, lines and paths, and a fence that no ruleset holds back. Needs root.
+//! A TUN gives the same verdicts, lines and paths as a TAP, and no ruleset can hold its fence back. Needs root.
 
 use std::process::Command;
 
@@ -28,7 +28,7 @@ fn source(text: &str) -> Source {
     Source { name: "rules".into(), text: text.into() }
 }
 
-/// A report without what must differ: the kind of link, MAC addresses, and the checks that ask for them.
+/// A report without the parts that must differ: the kind of link, MAC addresses, and the checks of these.
 fn without_macs(ended: &Ended) -> Value {
     let mut report = ended.report();
     report["environment"]["link"] = Value::Null;
@@ -66,7 +66,8 @@ fn worst(checks: &[Value]) -> &'static str {
     ["mismatched", "not-run", "known", "matched"].into_iter().find(has).unwrap_or("not-run")
 }
 
-/// What a TUN cannot have is missing, and all else is the same to the last byte: states, reasons, lines, paths, coverage.
+/// Checks that do not apply to a TUN are missing, and the rest is the same to the last byte: states, reasons, lines,
+/// paths, coverage.
 fn assert_same(arguments: &[&str]) {
     let [tap, tun] = ["tap", "tun"].map(|link| run(&[arguments, &["--link", link]].concat()));
     assert_eq!((tap.status, tun.status), (Some(0), Some(0)), "{} {}", tap.stderr, tun.stderr);
@@ -113,8 +114,8 @@ fn the_report_says_which_checks_are_not_applicable() {
     assert_eq!(table.stdout.lines().filter(|line| *line == NOT_APPLICABLE).count(), 1, "{}", table.stdout);
 }
 
-/// A row that knows of a mismatch of ARP, NDP or vendor is no error where there is nothing to check; one that speaks of
-/// no check at all still is, and a scenario that has no other check is not green.
+/// A row for a known mismatch of ARP, NDP or vendor is no error if there is nothing to check; one for no check at all
+/// still is, and a scenario without other checks fails.
 #[test]
 fn rows_about_neighbours_are_passed_over() {
     let _machine = share_the_machine();
@@ -134,7 +135,7 @@ fn rows_about_neighbours_are_passed_over() {
     assert_ne!(ended.status, Some(0), "{} {}", ended.stderr, ended.stdout);
 }
 
-/// What a lab over a TUN says of these probes.
+/// The observations of these probes in a lab over a TUN.
 fn observe(equipment: &LabOptions, rules: &Source, watch: WatchedEvents, probes: &[Probe]) -> Vec<Observation> {
     let interface = InterfaceName::default();
     let addresses = Addresses::default();
@@ -152,7 +153,7 @@ fn probes(technique: Technique) -> [Probe; 2] {
         .map(|family| PassNumbering::new(SEED).phase(technique, family, Addresses::default()).probe(Port(22), 0))
 }
 
-/// Rules of both families, and what a SYN to port 22 finds with them.
+/// Rules of both families, and the result of a SYN to port 22 with them.
 const HOSTILE: [(&str, PortState); 12] = [
     ("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -j DROP\nCOMMIT\n", PortState::Filtered),
     ("*raw\n:PREROUTING DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n", PortState::Filtered),
@@ -170,7 +171,7 @@ const HOSTILE: [(&str, PortState); 12] = [
         PortState::Open,
     ),
     ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p 253 -j DROP\nCOMMIT\n", PortState::Open),
-    // The fence's own group, and others, before and behind.
+    // The fence's own group, and others, before and after it.
     (
         "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -j NFLOG --nflog-group 65100\n\
          -A PREROUTING -j NFLOG --nflog-group 0\n-A PREROUTING -j NFLOG --nflog-group 65100 --nflog-threshold 50\n\
@@ -182,12 +183,12 @@ const HOSTILE: [(&str, PortState); 12] = [
          -A PREROUTING -j DROP\nCOMMIT\n",
         PortState::Filtered,
     ),
-    // Nobody takes what is queued.
+    // No program reads the queue.
     ("*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j NFQUEUE --queue-num 0\nCOMMIT\n", PortState::Unknown),
     ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n", PortState::Open),
 ];
 
-/// Over the fence's deadline of ten seconds the lab would end in an error.
+/// Beyond the fence's deadline of ten seconds the lab would fail.
 #[test]
 fn no_ruleset_holds_the_fence_back() {
     let _machine = share_the_machine();
@@ -224,7 +225,7 @@ fn a_rule_for_the_fences_own_address_holds_nothing_back() {
     }
 }
 
-/// A sweep sends packets from the fence's own address when a rule speaks of it: they are not taken for fences.
+/// If a rule has the fence's own address, a sweep sends packets from it: they are not mistaken for fences.
 #[test]
 fn findings_are_the_same_over_a_tun() {
     let _machine = share_the_machine();
@@ -252,7 +253,7 @@ fn findings_are_the_same_over_a_tun() {
     }
 }
 
-/// `LEN` counts the IP packet in both, and what is in front of it is told by `MAC=`: nothing.
+/// `LEN` counts the IP packet in both, and `MAC=` shows the header before it: none.
 #[test]
 fn a_line_of_a_tun_has_no_mac() {
     let _machine = share_the_machine();
@@ -294,7 +295,7 @@ fn a_thousand_probes_lose_nothing() {
     }
 }
 
-/// A sweep over a TUN needs no neighbours to reach strangers, and limits are set aside as on a TAP.
+/// A sweep over a TUN needs no neighbours for other addresses, and limits are overridden as on a TAP.
 #[test]
 fn packets_of_strangers_find_their_way_back() {
     let _machine = share_the_machine();

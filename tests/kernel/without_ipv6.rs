@@ -1,5 +1,5 @@
-//! A machine without IPv6, as a Pi with `ipv6.disable=1` on its kernel's command line: all of IPv4 is measured, and of IPv6
-//! it is said in plain words that it was not. No ruleset is blamed for it, and none is cleared. Needs root.
+//! A machine without IPv6, such as a Pi with `ipv6.disable=1` on its kernel's command line: all of IPv4 is measured,
+//! and the output says clearly that IPv6 was not. No ruleset is blamed for it, and none is called safe. Needs root.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::binary::{Ended, ended, share_the_machine};
 const SENSOR: &str = "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nscans = [\"xmas\"]\nprefix = \"<NO6> \"\n\
                       [host]\nmac = \"00:0c:29:4f:8e:35\"\nvendor = \"VMware\"\n";
 
-/// As generated of a sensor, much shortened.
+/// Shortened from the generated rules of a sensor.
 const RULES: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
                      -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n";
 
@@ -34,7 +34,7 @@ impl Desk {
         desk
     }
 
-    /// scanlab, by way of the commands `before` and of the machine that has no IPv6.
+    /// Runs scanlab through the commands `before` on a machine without IPv6.
     fn by_way_of(&self, before: &[&str], arguments: &[&str]) -> Ended {
         let without = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/without_ipv6.py");
         let mut words: Vec<&str> = before.to_vec();
@@ -50,7 +50,7 @@ impl Desk {
     }
 }
 
-/// The text without its line ends, which depend on the width.
+/// The text without line ends, which depend on the width.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -100,14 +100,14 @@ fn checks_of_ipv6_without_ipv6_are_not_run() {
     }
 }
 
-/// A machine with an address and a route, over whose SSH configuration `sshd_config` lies.
+/// A machine with an address and a route, and with `sshd_config` mounted over its SSH configuration.
 const PI: &str = "set -e\nmkdir ssh; echo Port 32232 > ssh/sshd_config\nmount --bind ssh /etc/ssh\n\
                   ip link add eth0 type veth peer name cable\nip link set eth0 address 00:0c:29:4f:8e:35\n\
                   echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6\nip link set cable up; ip link set eth0 up\n\
                   ip address add 192.0.2.10/24 dev eth0; ip route add default via 192.0.2.1\n\
                   iptables-restore < rules.v4\nexec \"$@\"\n";
 
-/// Found on a kernel with `ipv6.disable=1`: rules as generated were blamed for dropping neighbour discovery, and for the
+/// Found on a kernel with `ipv6.disable=1`: generated rules were blamed for dropping neighbour discovery, and for the
 /// checks that did not run.
 #[test]
 fn before_a_deployment_no_rules_are_blamed_and_none_are_cleared() {
@@ -119,7 +119,7 @@ fn before_a_deployment_no_rules_are_blamed_and_none_are_cleared() {
     assert!(checked.stdout.ends_with("CANNOT TELL: not everything could be checked\n"), "{}", checked.stdout);
     assert!(words(&checked.stdout).contains("checks did not run: this machine has no IPv6"), "{}", checked.stdout);
 
-    // Of the machine itself everything is known: nobody comes in over what it does not have.
+    // On the machine itself all is known: no client can come in over a missing family.
     assert_eq!(desk.scanlab(&["generate", "sensor.toml", "-o", "."]).status, Some(0));
     let pi = ["unshare", "--net", "--mount", "sh", "-c", PI, "sh"];
     let live = desk.by_way_of(&pi, &["check", "--sensor", "sensor.toml", "--live"]);
@@ -127,7 +127,7 @@ fn before_a_deployment_no_rules_are_blamed_and_none_are_cleared() {
     assert!(live.stdout.ends_with("SAFE TO DEPLOY\n"), "{}", live.stdout);
     assert!(words(&live.stdout).contains("over IPv6: nothing, since this machine has none"), "{}", live.stdout);
 
-    // Planted: what is wrong over IPv4 is wrong there, too.
+    // A planted fault of IPv4 is found on such a machine, too.
     let rules = fs::read_to_string(desk.0.path().join("rules.v4")).expect("the rules");
     let closed = rules.replace("--dport 32232", "--dport 32233");
     assert_ne!(closed, rules);

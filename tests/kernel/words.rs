@@ -1,6 +1,6 @@
-//! The words of a rule, as they are read here and as the real `iptables-restore` reads them. Random lines, of the
-//! characters that mean something to either: `PROPTEST_CASES=100000 cargo test --test kernel words` is a long run. Needs
-//! root, see `.ci/setup tests`.
+//! The words of a rule, as parsed here and by the real `iptables-restore`. Random lines, of the characters that are
+//! special to either: `PROPTEST_CASES=100000 cargo test --test kernel words` is a long run. Needs root, see `.ci/setup
+//! tests`.
 
 use crate::support::binary::share_the_machine;
 use std::fs;
@@ -40,7 +40,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Checks where the first word of `rest` ends: iptables takes it as a comment, and names the second one in an error.
+/// Checks where the first word of `rest` ends: iptables parses it as a comment, and names the second one in an error.
 fn check_pair(program: &str, rest: &str, found: &[Word]) -> Result<(), TestCaseError> {
     let output = restored(program, &format!("-A INPUT -m comment --comment {rest}"));
     let said = text(&output.stderr);
@@ -54,7 +54,7 @@ fn check_pair(program: &str, rest: &str, found: &[Word]) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// Checks the text of `word`, of `whole`: iptables-save prints it as a comment. An empty one is not printed.
+/// Checks the text of `word` in `whole`: iptables-save prints it as a comment. An empty one is not printed.
 fn check_text(program: &str, whole: &str, word: &Word) -> Result<(), TestCaseError> {
     let script = format!("{program} && {}", program.replace("restore", "save"));
     let rule = format!("-A INPUT -m comment --comment {} -j DROP", &whole[word.span.clone()]);
@@ -68,7 +68,8 @@ fn check_text(program: &str, whole: &str, word: &Word) -> Result<(), TestCaseErr
     Ok(())
 }
 
-/// Blanks, quotes, backslashes, what ends a word for others (a carriage return, a no-break space), and letters.
+/// Blanks, quotes, backslashes, characters that end a word in other parsers (a carriage return, a no-break space), and
+/// letters.
 fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just(" "),
@@ -93,7 +94,7 @@ fn any_text() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
 }
 
-/// A few cases by default: each of them starts programs.
+/// A few cases by default, because each of them starts programs.
 fn config() -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
     Config { cases, failure_persistence: None, ..Config::default() }
@@ -108,7 +109,7 @@ proptest! {
         // Refused before iptables sees it.
         prop_assume!(!found.iter().any(|word| word.is_open));
         for program in FLAVOURS {
-            // iptables knows nothing of the words before: each may be the first.
+            // iptables does not know the words before: each may be the first.
             for first in 0..found.len().max(1) {
                 let start = found.get(first).map_or(0, |word| word.span.start);
                 check_pair(program, &whole[start..], &words(&whole[start..]))?;
@@ -120,7 +121,7 @@ proptest! {
     }
 }
 
-/// Pieces of lines that make iptables run a program, and of such that only look like it.
+/// Pieces of lines that make iptables run a program, and of lines that only look like it.
 fn any_line() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("[0:0]"),
@@ -150,7 +151,7 @@ fn any_line() -> impl Strategy<Value = String> {
         .prop_map(|pieces| pieces.into_iter().map(|(piece, glue)| format!("{piece}{glue}")).collect())
 }
 
-/// A program that leaves a mark. Its path has no character that means anything to iptables.
+/// A program that creates a file when it runs. Its path has no character that is special to iptables.
 fn marker(folder: &Path) -> (String, PathBuf) {
     let (program, mark) = (folder.join("program"), folder.join("mark"));
     fs::write(&program, format!("#!/bin/sh\n: > {}\n", mark.display())).expect("write the program");
@@ -158,8 +159,8 @@ fn marker(folder: &Path) -> (String, PathBuf) {
     (program.display().to_string(), mark)
 }
 
-/// Whether iptables-legacy runs a program for `line`: where /proc is empty, x_tables seems not to be loaded, and iptables
-/// asks `--modprobe` for it (xtables_load_ko in libxtables/xtables.c).
+/// True if iptables-legacy runs a program for `line`: with an empty /proc, x_tables seems not to be loaded, and
+/// iptables runs `--modprobe` (xtables_load_ko in libxtables/xtables.c).
 fn runs_a_program(line: &str, mark: &Path) -> bool {
     let _ = fs::remove_file(mark);
     let script = "mount -t tmpfs none /proc && exec iptables-legacy-restore";

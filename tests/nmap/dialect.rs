@@ -1,5 +1,6 @@
-//! `scanlab scan` in nmap's words: the same ruleset, scanned by scanlab in its lab and by real nmap over a cable, gives the
-//! same normal output, XML and grepable output, byte for byte, and nmap's own consumers read it.
+//! `scanlab scan` with nmap's arguments: the same ruleset, scanned by scanlab in its lab and by real nmap over a cable,
+//! gives the same normal output, XML and grepable output, byte for byte, and the programs that read nmap's files accept
+//! them.
 //!
 //! Needs root, nmap, ndiff, xmllint, python3-libnmap and iptables, see `.ci/setup tests`.
 
@@ -14,8 +15,8 @@ use tempfile::TempDir;
 
 const LISTEN: [u16; 3] = [22, 80, 443];
 
-/// 25: refused; 201 to 230: silent; 1001 to 1091: thirteen of each refusal.
-/// Thirteen ports of each kind of refusal, so that nmap has to order reasons that as many ports have.
+/// 25: refused; 201 to 230: silent; 1001 to 1091: thirteen ports of each kind of refusal, so that nmap has to order
+/// reasons with equal numbers of ports.
 fn ruleset(rejects: &[&str]) -> String {
     let refused = rejects
         .iter()
@@ -29,7 +30,7 @@ fn ruleset(rejects: &[&str]) -> String {
     )
 }
 
-/// What both are told. Each has its own way to collapse, to count or to leave out.
+/// The arguments for both. Each combination groups, counts or omits ports in its own way.
 const WORDS: [&str; 16] = [
     "-sS -p 20-30 --reason",
     "-sS -p 1-26,200-231 --reason",
@@ -90,8 +91,8 @@ impl Subject {
         Subject { folder, hosts }
     }
 
-    /// What nmap prints, and its files. One retry, with generous time limits, since the machine may be busy; for a connect
-    /// they leave room for a second SYN, since the first ICMPv6 error can be lost to a race in connect().
+    /// The output of nmap, and its files. One retry, with generous time limits, since the machine may be busy; for a
+    /// connect they leave room for a second SYN, since the first ICMPv6 error can be lost to a race in connect().
     fn nmap(&self, words: &str, family: Family) -> (String, Files) {
         let files = Files::new();
         let base = files.base();
@@ -153,8 +154,8 @@ fn every_byte_is_as_nmap_writes_it() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Without what is nobody's but one run's: times, durations, command line; and without what scanlab does not say, see
-/// `report::nmap`.
+/// The text without the parts that differ from run to run: times, durations, command line; and without those that
+/// scanlab does not write, see `report::nmap`.
 fn comparable(text: &str) -> String {
     const NOT_SAID: [&str; 4] =
         ["<times ", "<?xml-stylesheet ", "Some closed ports may be reported as filtered", "<!-- "];
@@ -195,7 +196,7 @@ fn without_value(line: &str, attribute: &str) -> String {
     format!("{before}{start}\"{after}")
 }
 
-/// A masked comparison that would take anything for the same would prove nothing.
+/// If the masked comparison accepted any text, it would prove nothing.
 #[test]
 fn a_difference_is_seen() {
     let xml = "<host starttime=\"1\" endtime=\"2\"><status state=\"up\" reason=\"arp-response\"/>\nHost is up (0.1s latency).";
@@ -216,14 +217,14 @@ fn xmllint(xml: &Path) -> Output {
     lint.output().expect("run xmllint (hint: .ci/setup installs what the tests run)")
 }
 
-/// 0: no difference; 1: one at least.
+/// The exit status of ndiff: 0 without a difference, 1 with differences.
 fn ndiff(expected: &Path, observed: &Path) -> Option<i32> {
     let output =
         Command::new("ndiff").arg(expected).arg(observed).output().expect("run ndiff (hint: see .ci/setup tests)");
     output.status.code()
 }
 
-/// What python-libnmap makes of a report.
+/// The content of a report according to python-libnmap.
 fn libnmap(xml: &Path) -> String {
     const READ: &str = "
 import sys
@@ -240,7 +241,7 @@ for host in report.hosts:
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The judges are no rubber stamps.
+/// The readers detect errors.
 #[test]
 fn the_readers_of_nmaps_xml_see_a_fault() {
     let subject = Subject::start();
@@ -254,7 +255,7 @@ fn the_readers_of_nmaps_xml_see_a_fault() {
     assert_ne!(libnmap(&good), libnmap(&bad));
 }
 
-/// Without root: nothing is built before the words are understood.
+/// Needs no root: arguments are checked before a lab is built.
 #[test]
 fn words_that_cannot_be_kept_to() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -340,7 +341,7 @@ fn nmap_options_without_effect_on_a_connect_are_reported() {
     assert_eq!(talk, "without a meaning for -sT, and left out there: --scanflags --badsum\n");
 }
 
-/// `-oG /dev/stdout >> file`: the file is somebody else's, and stays.
+/// `-oG /dev/stdout >> file`: the file exists already, and is not replaced.
 #[test]
 fn a_redirected_standard_output_is_not_replaced() {
     let folder = tempfile::tempdir().expect("a folder");

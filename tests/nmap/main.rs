@@ -1,4 +1,4 @@
-//! The same as nmap: real nmap is the yardstick.
+//! Comparisons with real nmap.
 
 #[path = "../support/mod.rs"]
 mod support;

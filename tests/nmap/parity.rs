@@ -1,4 +1,4 @@
-//! `scanlab scan` sees what nmap sees: same state and same reason for every port, all techniques, both families.
+//! `scanlab scan` has the results of nmap: the same state and reason for every port, all techniques, both families.
 //!
 //! Needs root, nmap and iptables, see `.ci/setup tests`.
 
@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::support::hosts::{Seen, nmap_scan};
 use crate::{REJECTS_V4, REJECTS_V6};
 
-/// A ruleset, what listens behind it, and the ports that tell something.
+/// A ruleset, the services of its host, and the ports to scan.
 struct Subject {
     v4: String,
     v6: String,
@@ -44,7 +44,7 @@ fn on_the_hardened_sensor() {
     assert_parity(&Subject { v4, v6, listen: &[22, 32232], ports: "1,21-23,80,139,443,445,5555,32232,65535" });
 }
 
-/// Every `--reject-with`, one port each from 1001 up; 22 is served and 23 is closed.
+/// Every `--reject-with`, one port for each from 1001; 22 is served and 23 is closed.
 #[test]
 fn on_every_kind_of_reject() {
     assert_parity(&Subject {
@@ -61,7 +61,7 @@ fn rejects(kinds: &[&str]) -> String {
     format!("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n")
 }
 
-/// The yardstick itself: without a ruleset nmap sees what nmap's guide and Linux's TCP promise.
+/// The reference itself: without a ruleset nmap has the results that nmap's guide and Linux's TCP promise.
 #[test]
 fn nmap_sees_a_plain_host() {
     for family in Family::BOTH {
@@ -80,7 +80,7 @@ fn nmap_sees_a_plain_host() {
     }
 }
 
-/// More than 25 ports alike: nmap no longer lists them one by one.
+/// More than 25 ports with the same result: nmap no longer lists them one by one.
 #[test]
 fn ports_that_nmap_collapses_are_read() {
     let seen = nmap_scan("", "", &[22], "-sS", Family::Ipv4, "1-100");
@@ -107,12 +107,12 @@ fn nmap(subject: &Subject, technique: Technique, family: Family) -> Seen {
     nmap_scan(&subject.v4, &subject.v6, subject.listen, technique.profile().nmap, family, subject.ports)
 }
 
-/// One line a port, so that a difference can be read.
+/// One line for each port, so that a difference is readable.
 fn table(seen: &Seen) -> Vec<String> {
     seen.iter().map(|(port, (state, reason))| format!("{port} {state} {reason}")).collect()
 }
 
-/// What `scanlab scan` says, by technique.
+/// The results of `scanlab scan`, by technique.
 fn scanlab_scan(subject: &Subject, family: Family) -> BTreeMap<String, Seen> {
     let folder = tempfile::tempdir().expect("a folder");
     let [v4, v6] = [("rules.v4", &subject.v4), ("rules.v6", &subject.v6)].map(|(name, rules)| {
@@ -134,7 +134,7 @@ fn scanlab_scan(subject: &Subject, family: Family) -> BTreeMap<String, Seen> {
     read_json(&serde_json::from_slice(&output.stdout).expect("JSON"), family)
 }
 
-/// `probes[]` of the JSON report: `port`, or `ports` where many are alike.
+/// Parses `probes[]` of the JSON report: `port`, or `ports` for several with the same result.
 fn read_json(report: &Value, family: Family) -> BTreeMap<String, Seen> {
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
     let probes = report["probes"].as_array().expect("probes");

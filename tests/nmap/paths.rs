@@ -1,10 +1,10 @@
-//! The path of every packet, as scanlab tells it, is the one that `xtables-monitor --trace` tells: an independent witness,
-//! with code of its own on another machine's packets (nmap's, over a cable), in a namespace of its own.
+//! The path of every packet according to scanlab is that of `xtables-monitor --trace`: an independent witness, with
+//! code of its own, and with packets of nmap over a cable, in a namespace of its own.
 //!
-//! What is made alike before the comparison: the monitor prints the rule that switches tracing on, which is left out; it
-//! prints `-j REJECT` as a drop and RETURN as a number; a policy has no text; where scanlab has LOG it has NFLOG, see
-//! [`silent`]. The rulesets are written as iptables-save writes them, so that the text of a rule is compared to the byte.
-//! Needs root, see `.ci/setup tests`.
+//! Differences that are removed before the comparison: the monitor prints the rule that enables tracing; it prints `-j
+//! REJECT` as a drop and RETURN as a number; a policy has no text; LOG is replaced by NFLOG on its side, see
+//! [`silent`]. The rulesets are written as iptables-save writes them, so that the text of a rule is compared to the
+//! byte. Needs root, see `.ci/setup tests`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,15 +18,15 @@ use serde_json::Value;
 
 use crate::support::hosts::{Hosts, silent};
 
-/// Every table, and every way to go from chain to chain: jump, goto, RETURN, the end of a chain, policies. The IPv6 rules
-/// have no matches and targets of modules (`--dport`, LOG): xtables-monitor 1.8.9 dies when it has to print one of those.
+/// Every table, and every way from chain to chain: jump, goto, RETURN, the end of a chain, policies. The IPv6 rules
+/// have no matches and targets of modules (`--dport`, LOG): xtables-monitor 1.8.9 crashes when it prints one of those.
 const V4: &str = include_str!("../paths/every-way.v4");
 const V6: &str = include_str!("../paths/every-way.v6");
 const LISTEN: &[u16] = &[22, 8080];
 const PORTS: &str = "22,23,80,443,5555,8080";
 const TECHNIQUES: [Technique; 5] = [Technique::Syn, Technique::Null, Technique::Fin, Technique::Xmas, Technique::Ack];
 
-/// Every step of a packet's way, by technique and port.
+/// Every step of a packet's path, by technique and port.
 type Ways = BTreeMap<(Technique, u16), Vec<String>>;
 
 #[test]
@@ -39,10 +39,10 @@ fn ipv6_paths_are_those_of_the_monitor() {
     assert_same_paths(Family::Ipv6, &[" accept -A"]);
 }
 
-/// What packets of both families meet.
+/// Steps that packets of both families must have.
 const EVERY_WAY: [&str; 7] = ["raw ", "mangle ", " jump ", " goto ", " return ", " accept policy ", " drop policy "];
 
-/// The comparison can fail: two rules that are swapped are noticed, and only where packets meet both.
+/// The comparison can fail: two swapped rules are noticed, but only for packets that reach both.
 #[test]
 fn swapped_rules_are_noticed() {
     let swapped = swapped(V4, "-j RETURN", "-j LOG --log-prefix \"scan: \"");
@@ -52,7 +52,7 @@ fn swapped_rules_are_noticed() {
     assert!(!differ.iter().any(other), "more was noticed: {differ:?}");
 }
 
-/// The rules that hold `one` and `other` change places.
+/// Swaps the rules that contain `one` and `other`.
 fn swapped(rules: &str, one: &str, other: &str) -> String {
     let mut lines: Vec<&str> = rules.lines().collect();
     let find = |words: &str| lines.iter().position(|line| line.ends_with(words)).expect("a rule");
@@ -76,7 +76,7 @@ fn differences(monitored: &Ways, told: &Ways) -> Vec<(Technique, u16)> {
     keys.copied().filter(|key| monitored.get(key) != told.get(key)).collect()
 }
 
-/// Else the comparison would be of less than it says.
+/// Checks that all kinds of steps were compared.
 fn assert_every_way_is_gone(ways: &Ways, words: &[&str]) {
     for word in words {
         let gone = ways.values().flatten().any(|step| format!("{step} ").contains(word));
@@ -84,14 +84,14 @@ fn assert_every_way_is_gone(ways: &Ways, words: &[&str]) {
     }
 }
 
-/// What the monitor says, each technique in a pair of namespaces of its own.
+/// The paths according to the monitor, each technique in a pair of namespaces of its own.
 fn monitored(family: Family) -> Ways {
     let monitor = |technique| thread::spawn(move || monitored_scan(technique, family));
     let scans = TECHNIQUES.map(monitor);
     scans.into_iter().flat_map(|scan| scan.join().expect("the monitor's witness")).collect()
 }
 
-/// A first probe to port 9 tells that all that came before has been printed.
+/// The last probe, to port 9, shows that all earlier lines have been printed.
 fn monitored_scan(technique: Technique, family: Family) -> Ways {
     let rulesets = [traced(V4), traced(V6)];
     let programs = ["iptables-nft-restore", "ip6tables-nft-restore"];
@@ -102,7 +102,7 @@ fn monitored_scan(technique: Technique, family: Family) -> Ways {
     read_monitor(technique, &monitor.lines_until(" DPORT=9 "))
 }
 
-/// The same ruleset, with tracing switched on by its first rule.
+/// The same ruleset, with a first rule that enables tracing.
 fn traced(rules: &str) -> String {
     let first = rules.find("-A PREROUTING").expect("a rule of the raw table");
     format!("{}{TRACE}\n{}", &rules[..first], &rules[first..])
@@ -110,10 +110,10 @@ fn traced(rules: &str) -> String {
 
 const TRACE: &str = "-A PREROUTING -p tcp -j TRACE";
 
-/// `PACKET: 2 d3c5f09f IN=eth0 ... DPORT=80 FIN PSH URG`, and then, for each step of that packet in that hook,
-/// `TRACE: 2 d3c5f09f filter:INPUT:rule:0x7:GOTO:G  -4 -t filter -A INPUT -p tcp -g G`. The rule that traces begins a
-/// packet, since a later one may have the number of an earlier one. The first packet with the flags of the technique is the
-/// probe; nmap's second try is another packet.
+/// Parses `PACKET: 2 d3c5f09f IN=eth0 ... DPORT=80 FIN PSH URG`, and then, for each step of that packet in that hook,
+/// `TRACE: 2 d3c5f09f filter:INPUT:rule:0x7:GOTO:G  -4 -t filter -A INPUT -p tcp -g G`. The rule that enables tracing
+/// begins a packet, since a later packet may have the number of an earlier one. The first packet with the flags of the
+/// technique is the probe; nmap's retry is another packet.
 fn read_monitor(technique: Technique, lines: &[String]) -> Ways {
     let mut on_their_way: BTreeMap<&str, (Technique, u16)> = BTreeMap::new();
     let mut ways = Ways::new();
@@ -139,7 +139,7 @@ fn read_monitor(technique: Technique, lines: &[String]) -> Ways {
     ways
 }
 
-/// The port, when it came in with the flags of the technique.
+/// The port of an incoming packet with the flags of the technique.
 fn probe_of(technique: Technique, words: &[&str]) -> Option<(Technique, u16)> {
     let port = words.iter().position(|word| word.starts_with("DPORT="))?;
     let came_in = words.contains(&"IN=eth0");
@@ -154,8 +154,8 @@ fn probe_of(technique: Technique, words: &[&str]) -> Option<(Technique, u16)> {
     (came_in && &words[port + 1..] == flags).then_some((technique, number))
 }
 
-/// `filter INPUT goto -A INPUT -p tcp -g G`. Older kernels (6.1) tell the end of a chain as an event of its own, `return`,
-/// which is no step.
+/// Returns a step such as `filter INPUT goto -A INPUT -p tcp -g G`. Older kernels (6.1) trace the end of a chain as an
+/// event of its own, `return`, which is no step.
 fn monitored_step(event: &str, line: &str) -> Option<String> {
     let rule = line.split_once(" -A ").map(|(_, rule)| format!("-A {}", rule.trim_end()));
     let text = rule.unwrap_or_else(|| "policy".to_owned());
@@ -174,7 +174,7 @@ fn monitored_step(event: &str, line: &str) -> Option<String> {
     Some(format!("{table} {chain} {verdict} {text}"))
 }
 
-/// What `scanlab scan --trace` says.
+/// The paths according to `scanlab scan --trace`.
 fn told(family: Family, v4: &str, v6: &str) -> Ways {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("rules.v4"), v4).expect("write the ruleset");
@@ -193,7 +193,7 @@ fn told(family: Family, v4: &str, v6: &str) -> Ways {
     report["probes"].as_array().expect("probes").iter().flat_map(told_of).collect()
 }
 
-/// Ports that were seen alike stand in one.
+/// Expands a result for several ports.
 fn told_of(probe: &Value) -> Vec<((Technique, u16), Vec<String>)> {
     let word = |key: &str| probe[key].as_str().unwrap_or_else(|| panic!("no {key} in {probe}"));
     let ports = probe["port"].as_u64().map_or_else(|| word("ports").to_owned(), |port| port.to_string());

@@ -1,10 +1,10 @@
-//! Rulesets at random: `scanlab scan` and `scanlab exec` see what real nmap sees over a cable, the same state, reason and
-//! TTL for every port, whatever the rules, the flavour, the link, the capture and the user.
+//! Random rulesets: `scanlab scan` and `scanlab exec` have the results of real nmap over a cable, the same state,
+//! reason and TTL for every port, for all rules, flavours, links, captures and users.
 //!
-//! Every ruleset has a seed of its own, which is printed. `SCANLAB_SEED=7 SCANLAB_SECONDS=0 cargo test --test nmap random`
-//! tries that one alone; `SCANLAB_SECONDS=900` goes on with the next ones for as long; CI tries the same few every time, and
-//! `.ci/soak` others. What differs is made as small as it gets before it is printed. Needs root, nmap and iptables, see
-//! `.ci/setup`.
+//! Every ruleset has a seed of its own, which is printed. `SCANLAB_SEED=7 SCANLAB_SECONDS=0 cargo test --test nmap
+//! random` tests that one alone; `SCANLAB_SECONDS=900` continues with the next ones for so long; CI tests the same few
+//! every time, and `.ci/soak` others. A ruleset with a difference is reduced before it is printed. Needs root, nmap and
+//! iptables, see `.ci/setup`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -25,16 +25,16 @@ use scanlab::net::Family;
 use scanlab::net::port::PortSet;
 use serde_json::Value;
 
-/// So many rulesets are tried, unless `SCANLAB_SECONDS` says for how long new ones are begun.
+/// The number of tested rulesets, unless `SCANLAB_SECONDS` limits the time in which new ones are begun.
 const RULESETS: u64 = 4;
 
 /// The first of the seeds that are the same in every run.
 const FIXED: u64 = 1;
 
-/// How many rulesets are tried side by side: nmap waits most of the time.
+/// The number of rulesets that are tested in parallel: nmap waits most of the time.
 const WORKERS: usize = 2;
 
-/// scanlab's names and nmap's options; what is not a port scan asks for the host.
+/// The names in scanlab and the options of nmap; `echo` tests the host.
 const TECHNIQUES: [(&str, &str); 10] = [
     ("syn", "-sS"),
     ("connect", "-sT"),
@@ -48,7 +48,7 @@ const TECHNIQUES: [(&str, &str); 10] = [
     ("echo", "-PE"),
 ];
 
-/// Rulesets, and how they are looked at.
+/// Rulesets, and the options of their scans.
 #[derive(Debug, Clone)]
 struct Case {
     seed: u64,
@@ -57,7 +57,7 @@ struct Case {
     is_root: bool,
     /// A technique with odd flags.
     crafted: ((&'static str, &'static str), u8),
-    /// Whether a verdict depends on the packets before.
+    /// True if a verdict depends on earlier packets.
     counts: bool,
 }
 
@@ -88,7 +88,7 @@ impl Case {
         let technique = random.one_of(&[TECHNIQUES[0], TECHNIQUES[4], TECHNIQUES[5], TECHNIQUES[7]]);
         let crafted = (technique, random.next() as u8);
         let counts = random.once_in(3);
-        // What nothing reaches is asked for in every run: once is enough, and rules that count need a run for each scan.
+        // Unreachable rules are the same in every run: once is enough, and rules that count need a run for each scan.
         options.extend((traces && !counts).then_some("--trace"));
         if counts {
             for (family, ruleset) in Family::BOTH.into_iter().zip(&mut rulesets) {
@@ -104,11 +104,11 @@ impl Case {
         let plain = TECHNIQUES
             .iter()
             .flat_map(|(name, nmap)| Family::BOTH.map(|family| Scan { family, name, nmap, flags: None }));
-        // The kernel of a connect sends its SYN again.
+        // The kernel retransmits the SYN of a connect.
         plain.chain(crafted).filter(|scan| !self.counts || scan.name != "connect").collect()
     }
 
-    /// The programs that load rules as the lab does; the lock is waited for.
+    /// The programs that load rules as the lab does; they wait for the lock.
     fn programs(&self) -> [&'static str; 2] {
         match self.options[1] {
             "legacy" => ["iptables-legacy-restore -w", "ip6tables-legacy-restore -w"],
@@ -116,8 +116,8 @@ impl Case {
         }
     }
 
-    /// A cable with these rules at one end, those of one family. What they log is not for the kernel's log, which labs of
-    /// the same addresses read.
+    /// A cable with these rules at one end, those of one family. Their log lines do not go to the kernel's log, which
+    /// labs with the same addresses read.
     fn hosts(&self, family: Family) -> Hosts {
         let mut texts = [String::new(), String::new()];
         let number = usize::from(family == Family::Ipv6);
@@ -125,7 +125,7 @@ impl Case {
         Hosts::start(self.programs(), [&texts[0], &texts[1]], &LISTEN).with_machine_behind(MACHINE, &LISTEN_BEHIND)
     }
 
-    /// As `exec` has it: nobody knows anybody's MAC address.
+    /// The results of nmap through discovery as in `exec`: no end knows the MAC address of the other.
     fn nmap_among_strangers(&self, scan: &Scan) -> Answers {
         let hosts = self.hosts(scan.family);
         hosts.forget_neighbours();
@@ -148,7 +148,7 @@ impl Case {
         }
         let files = files.map(|file| file.to_str().expect("UTF-8").to_owned());
         let mut seen = BTreeMap::new();
-        // Rules that count meet one scan, as they do at nmap's host.
+        // Rules that count meet one scan only, as on the host that nmap scans.
         let alike = |one: &&Scan, other: &&Scan| !self.counts && one.flags == other.flags;
         let scans: Vec<&Scan> = scans.iter().collect();
         for of_run in scans.chunk_by(alike) {
@@ -202,7 +202,7 @@ fn report(mut command: Command) -> Result<Value, String> {
     report.map_err(|error| format!("{error}: {talk}"))
 }
 
-/// `probes[]` of the JSON report: `port`, or `ports` where many are alike, or none.
+/// Parses `probes[]` of the JSON report: `port`, or `ports` for several with the same result, or none.
 fn read_json(report: &Value, scan: &Scan) -> Answers {
     let probes = report["probes"].as_array().expect("probes").iter();
     let of_scan = probes.filter(|probe| probe["family"] == scan.family.to_string() && probe["scan"] == scan.name);
@@ -215,7 +215,7 @@ fn read_json(report: &Value, scan: &Scan) -> Answers {
             (port, _) => vec![port.as_u64().expect("a port") as u16],
         };
         let answer = (word("state"), word("reason"), probe["reason_ttl"].as_u64().unwrap_or(0));
-        // nmap says whether the host is up, and no more.
+        // nmap reports only if the host is up.
         if scan.name != "echo" || answer.0 == "unfiltered" {
             answers.extend(ports.into_iter().map(|port| (port, answer.clone())));
         }
@@ -227,13 +227,13 @@ fn numbers(ports: &str) -> Vec<u16> {
     ports.parse::<PortSet>().expect("ports").iter().map(|port| port.0).collect()
 }
 
-/// So few ports are never collapsed.
+/// Parses the ports, which are too few for nmap to group.
 fn read_nmap(xml: &str) -> Answers {
     assert!(!xml.contains("<extraports"), "{xml}");
     let mut answers = Answers::new();
     let mut port = None;
     let asks_for_the_host = !xml.contains("<scaninfo");
-    // A hint of the host may stand in front of it.
+    // A hint of the host may precede it.
     for element in xml.rsplit("</hosthint>").next().expect("text").split('<') {
         let answer = |state: &str| {
             let ttl = attribute(element, "reason_ttl").parse().expect("a number");
@@ -251,15 +251,16 @@ fn read_nmap(xml: &str) -> Answers {
     answers
 }
 
-/// One line a port, so that a difference can be read.
+/// One line for each port, so that a difference is readable.
 fn table(answers: &Answers) -> Vec<String> {
     answers.iter().map(|(port, (state, reason, ttl))| format!("{port} {state} {reason} {ttl}")).collect()
 }
 
-/// nmap's kernel sends the SYN of a connect again after a second, and scanlab sends one. Where the host's answer to the first
-/// was taken away on its way out, conntrack has seen it none the less, and calls the second ESTABLISHED: rules that ask
-/// conntrack can refuse it. Measured: ESTABLISHED is rejected in INPUT and the SYN/ACK in OUTPUT; nmap then says
-/// `conn-refused` after a second, and with one SYN alone nothing is heard.
+/// True for a difference that a second SYN causes. nmap's kernel retransmits the SYN of a connect after a second, and
+/// scanlab sends one. If the host's answer to the first was dropped on its way out, conntrack has seen it all the same,
+/// and calls the second SYN ESTABLISHED: rules with a conntrack match can refuse it. Measured with a rule of INPUT that
+/// rejects ESTABLISHED and one of OUTPUT that drops the SYN/ACK; nmap then reports `conn-refused` after a second, and
+/// with a single SYN there is no answer.
 fn is_of_the_second_syn(case: &Case, scan: &Scan, nmap: &Answers, ours: &Answers) -> bool {
     let rules = case.rulesets[usize::from(scan.family == Family::Ipv6)].to_string();
     let (asks_conntrack, takes_answers) = (rules.contains("state") || rules.contains("--ct"), rules.contains("OUT"));
@@ -268,8 +269,8 @@ fn is_of_the_second_syn(case: &Case, scan: &Scan, nmap: &Answers, ours: &Answers
     scan.name == "connect" && asks_conntrack && takes_answers && silent.all(|is_silent| is_silent)
 }
 
-/// Whether each port has nmap's answer, or none where a rule sends packets to the machine behind nmap's host: scanlab has
-/// none there, and has to say so.
+/// True if each port has nmap's answer, or none if a rule sends packets to the machine behind nmap's host: scanlab has
+/// no answer there, and has to say so.
 fn is_right(case: &Case, ours: &Answers, nmap: &Answers) -> bool {
     let forwards = case.rulesets.iter().any(|rules| rules.to_string().contains("DNAT --to-destination"));
     let is_not_tried = |answer: &(String, String, u64)| answer.0 == "unknown" && answer.1.starts_with("forwarded to ");
@@ -278,7 +279,7 @@ fn is_right(case: &Case, ours: &Answers, nmap: &Answers) -> bool {
     ports.into_iter().all(same)
 }
 
-/// What differs between nmap and scanlab in these scans.
+/// The differences between nmap and scanlab in these scans.
 fn differences(case: &Case, home: &Home, scans: &[Scan]) -> BTreeMap<Scan, String> {
     thread::scope(|scope| {
         let nmap: Vec<_> = scans.iter().map(|scan| (*scan, scope.spawn(|| case.nmap(scan)))).collect();
@@ -300,7 +301,7 @@ fn differences(case: &Case, home: &Home, scans: &[Scan]) -> BTreeMap<Scan, Strin
     })
 }
 
-/// The case with as few rules as still make a difference.
+/// Reduces the case to as few rules as still make a difference.
 fn shrink(mut case: Case, mut what: String, differs: impl Fn(&Case) -> Option<String>) -> (Case, String) {
     'smaller: loop {
         for number in 0..2 {
@@ -333,7 +334,7 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// Tries rulesets from this seed on, and says which of them differ.
+/// Tests rulesets from this seed on, and reports the different ones.
 fn assert_same_as_nmap(first: u64) {
     let _machine = share_the_machine();
     let seconds = number("SCANLAB_SECONDS").map(Duration::from_secs);
@@ -370,7 +371,7 @@ fn rulesets_of_fixed_seeds() {
     assert_same_as_nmap(number("SCANLAB_SEED").unwrap_or(FIXED));
 }
 
-/// The planted fault: rules that scanlab has, and nmap's host has not. One of them matters.
+/// A planted fault: scanlab has rules that nmap's host does not have. One of them makes a difference.
 #[test]
 fn a_difference_is_found_and_made_small() {
     let _machine = share_the_machine();
@@ -392,10 +393,10 @@ fn a_difference_is_found_and_made_small() {
     assert!(what.contains("23 open|filtered no-response 0") && small.rulesets[1].to_string().is_empty(), "{what}");
 }
 
-/// A drawn ruleset whose IPv6 half holds back neighbour discovery, so that a tool finds nobody there.
+/// The seed of a ruleset whose IPv6 part drops neighbour discovery, so that a tool finds no host.
 const WITHOUT_NDP: u64 = 223_493_809_331_325;
 
-/// nmap that asks no neighbour leaves it to its kernel: rules that drop neighbour discovery silence every port.
+/// nmap without discovery leaves that to its kernel: rules that drop neighbour discovery silence every port.
 #[test]
 fn an_undiscoverable_host_is_silent_for_nmap_and_scanlab() {
     let _machine = share_the_machine();
@@ -414,7 +415,7 @@ fn an_undiscoverable_host_is_silent_for_nmap_and_scanlab() {
     }
 }
 
-/// The relay of `scanlab exec` is as good as a cable.
+/// The relay of `scanlab exec` gives the same results as a cable.
 #[test]
 fn nmap_through_exec_sees_what_it_sees_over_a_cable() {
     let _machine = share_the_machine();
@@ -445,8 +446,8 @@ fn nmap_through_exec_sees_what_it_sees_over_a_cable() {
     }
 }
 
-/// Whether nothing came back. Of a neighbour that is not found the kernel tells a connect after three seconds (three
-/// solicitations, a second each: RFC 4861, section 10), and nmap waits for as long: it is chance which comes first.
+/// True if there was no answer. The kernel reports a neighbour that it cannot find to a connect after three seconds
+/// (three solicitations, a second each: RFC 4861, section 10), and nmap waits for the same time: either may come first.
 fn is_unanswered(answers: &Answers) -> bool {
     answers
         .values()

@@ -18,7 +18,7 @@ use scanlab::probe::{Probe, ProbeOverrides};
 use crate::support::hosts::{Hosts, Seen, ends, read_xml};
 use crate::{REJECTS_V4, REJECTS_V6};
 
-/// What is asked of both: nmap's options, and the same in words of the library.
+/// The options of nmap, and the same in types of the library.
 #[derive(Debug, Clone)]
 struct Case {
     technique: Technique,
@@ -38,8 +38,8 @@ fn with_flags(technique: Technique, number: &'static str, flags: u8) -> Case {
     crafted(technique, &["--scanflags", number], ProbeOverrides { scanflags: Some(flags), ..ProbeOverrides::default() })
 }
 
-/// 22 is served, 26 answers datagrams, 23 is closed, 24 is dropped, 25 is logged and closed, from 1001 up there is one port for
-/// each kind of REJECT.
+/// 22 is served, 26 answers datagrams, 23 is closed, 24 is dropped, 25 is logged and closed, from 1001 there is one
+/// port for each kind of REJECT.
 const PORTS: &str = "22-26,1001-1008";
 
 fn ruleset(family: Family) -> String {
@@ -59,7 +59,7 @@ fn filter(rules: &str) -> String {
     format!("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n")
 }
 
-/// What the lab sees of `probes`, with all three witnesses.
+/// The lab's observations of `probes`, with all three witnesses.
 fn observe(family: Family, rules: &str, probes: &[Probe]) -> Vec<Observation> {
     let equipment = LabOptions::usual(Flavour::Auto, "").expect("iptables");
     let (addresses, interface) = (Addresses::default(), InterfaceName::default());
@@ -83,7 +83,7 @@ fn state(observation: &Observation) -> (String, String) {
     (observation.verdict.state.to_string(), observation.verdict.reason.to_string())
 }
 
-/// Both see the same, and both put the same on the wire.
+/// Checks that both send the same frames, and have the same results.
 fn assert_parity(cases: &[Case]) {
     for family in Family::BOTH {
         for some in cases.chunks(6) {
@@ -118,14 +118,14 @@ fn table(seen: &Seen) -> Vec<String> {
     seen.iter().map(|(port, (state, reason))| format!("{port} {state} {reason}")).collect()
 }
 
-/// The first frame to every port, with what is random told by its kind: nmap's on the left.
+/// Compares the first frame to every port, with random fields replaced by their kinds: nmap's on the left.
 fn assert_same_frames(case: &Case, on_the_wire: &[Vec<u8>], probes: &[Probe]) {
     let ours = looks(case, probes.iter().map(|probe| probe.frame(&ends())));
     let is_nmaps = |frame: &&Vec<u8>| !is_of_the_kernel(case, frame);
     assert_eq!(looks(case, on_the_wire.iter().filter(is_nmaps).cloned()), ours, "{case:?}");
 }
 
-/// The scanner's kernel resets connections and refuses datagrams that it knows nothing of.
+/// True for packets of the scanner's kernel, which resets connections and refuses datagrams that it does not know.
 fn is_of_the_kernel(case: &Case, frame: &[u8]) -> bool {
     let (protocol, is_kernels_reset) = match frame[12..14] {
         [8, 0] => (frame[23], frame[20] & 0x40 != 0),
@@ -139,7 +139,7 @@ fn is_of_the_kernel(case: &Case, frame: &[u8]) -> bool {
     is_kernels_reset || !own.contains(&protocol)
 }
 
-/// By source address, destination port and place: all bytes of the IP packet, but for those that are drawn at random.
+/// The frames by source address, destination port and index: all bytes of the IP packet, except random ones.
 fn looks(case: &Case, frames: impl Iterator<Item = Vec<u8>>) -> BTreeMap<(Vec<u8>, u16), Look> {
     let mut looks = BTreeMap::new();
     for frame in frames {
@@ -153,11 +153,11 @@ fn looks(case: &Case, frames: impl Iterator<Item = Vec<u8>>) -> BTreeMap<(Vec<u8
 struct Look {
     source: Vec<u8>,
     port: u16,
-    /// The IP header and the transport header with 0 in place of what is random.
+    /// The IP header and the transport header with 0 in place of random fields.
     fixed: Vec<u8>,
-    /// Whether the random ones are there: IP ID, source port or identifier, sequence and acknowledgment number.
+    /// True for each random field that is there: IP ID, source port or identifier, sequence and acknowledgment number.
     drawn: [bool; 4],
-    /// Whether the TTL is one that nmap draws.
+    /// True if the TTL is in the range of nmap's random ones.
     ttl_is_drawn: bool,
     /// The one's complement sum over transport and pseudo header; all ones if the checksum is right.
     sum: u16,
@@ -249,7 +249,7 @@ fn crafted_packets_are_nmaps_and_see_the_same() {
     ]);
 }
 
-/// nmap asks whether the host is up: *unfiltered* here.
+/// nmap tests if the host is up: *unfiltered* here.
 #[test]
 fn an_echo_request_finds_the_host_up_where_nmap_does() {
     let case = plain(Technique::Echo);
@@ -276,7 +276,7 @@ fn an_echo_request_finds_the_host_up_where_nmap_does() {
     }
 }
 
-/// The SYN is let in and the third segment is not: nmap hears of it, and says so.
+/// The SYN is accepted and the third segment is rejected: nmap gets the error, and reports it.
 #[test]
 fn a_connect_that_is_rejected_behind_the_syn_ack_is_what_nmap_says() {
     let case = plain(Technique::Connect);
@@ -304,7 +304,8 @@ fn rejected_behind_the_syn_ack(family: Family, kind: &str) -> Seen {
     read_xml(&hosts.nmap("-sT", family, "22"))
 }
 
-/// Every octet is sent, answered by RFC 9293, logged, traced, and tied to its own probe. One batch holds 64 of them.
+/// Every octet is sent, answered as in RFC 9293, logged, traced, and attributed to its own probe. One batch holds 64 of
+/// them.
 #[test]
 fn every_octet_of_flags_is_its_own_probe() {
     let rules = filter("-A INPUT -p tcp --dport 9 -j LOG --log-prefix \"octet: \"\n");
@@ -328,8 +329,8 @@ fn every_octet_of_flags_is_its_own_probe() {
     }
 }
 
-/// With one source port for all, conntrack would take the second technique for a part of the first connection; it is made
-/// to forget. Each technique alone, in a lab of its own, is the yardstick.
+/// With one source port for all, conntrack would treat the second technique as a part of the first connection; its
+/// table is flushed. Each technique alone, in a lab of its own, is the reference.
 #[test]
 fn techniques_that_share_a_source_port_do_not_see_each_other() {
     let rules = filter(
@@ -354,7 +355,7 @@ fn techniques_that_share_a_source_port_do_not_see_each_other() {
     assert_eq!(alone, together);
 }
 
-/// A spoofed source is answered, and watched, as the prober is; one that is not on the link is refused.
+/// A spoofed source gets answers, and is watched, like the prober; one that is not on the link is refused.
 #[test]
 fn a_source_can_be_spoofed_within_the_network() {
     let rules = filter("-A INPUT -s 203.0.113.99/32 -p tcp --dport 23 -j LOG --log-prefix \"spoofed: \"\n");

@@ -1,8 +1,8 @@
-//! The built program, run as a user would: arguments in; exit status, report and talk out.
+//! The built program, run as a user would: with arguments, returning exit status, report and messages.
 //!
 //! Every test here needs root and fails without it: a check that did not run is never green.
 
-// `cases` uses a part of it.
+// `cases` uses only a part of it.
 #![allow(dead_code)]
 
 use std::collections::BTreeSet;
@@ -15,17 +15,18 @@ use serde_json::Value;
 
 pub const HARDENED: &str = "scenarios/sensor-hardened.toml";
 
-/// "Let LOG rules of all namespaces print": the one thing on the machine that a run changes, and gives back.
+/// The sysctl that makes LOG rules of all namespaces print: the only setting of the machine that a run changes and
+/// restores.
 pub const NF_LOG_ALL_NETNS: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
 
-/// What a run ended with.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ended {
     pub status: Option<i32>,
     pub stdout: String,
-    /// Without the notices.
+    /// Standard error without the notices.
     pub stderr: String,
-    /// The lines of a wait for the labs of other tests, which differ from run to run.
+    /// The notices about waiting for the labs of other tests, which differ from run to run.
     pub notices: Vec<String>,
 }
 
@@ -66,7 +67,7 @@ fn name(check: &Value) -> String {
     words.join(" ")
 }
 
-/// `scanlab run --format json` with `arguments`, from the project's folder.
+/// Builds `scanlab run --format json` with `arguments`, in the project's folder.
 pub fn command<S: AsRef<str>>(arguments: &[S]) -> Command {
     let is_root = nix::unistd::geteuid().is_root();
     assert!(is_root, "this test asks the real kernel and needs root (hint: see .ci/setup tests)");
@@ -89,7 +90,7 @@ pub fn ended(output: std::process::Output) -> Ended {
     Ended { status: output.status.code(), stdout: text(output.stdout), stderr: lines.concat(), notices }
 }
 
-/// Runs a scenario that consists of these files, the first of which is the scenario.
+/// Runs a scenario with these files, the first of which is the scenario.
 pub fn run_files(files: &[(&str, &str)], options: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
@@ -99,13 +100,13 @@ pub fn run_files(files: &[(&str, &str)], options: &[&str]) -> Ended {
     run(&[&[scenario.to_str().expect("UTF-8")], options].concat())
 }
 
-/// The machine, shared with other tests; it is given back when the result is dropped.
+/// Shares the machine with other tests until the result is dropped.
 pub fn share_the_machine() -> Flock<File> {
     lock(FlockArg::LockShared)
 }
 
-/// The machine alone: for tests that blind it, or that look at all of it. They are in a module `alone`, by which `.ci/tests`
-/// runs them after all others.
+/// Reserves the machine: for tests that disable its log, or that check all of its state. They are in a module `alone`,
+/// which `.ci/tests` runs after all others.
 pub fn have_the_machine_alone() -> Flock<File> {
     let thread = std::thread::current();
     // libtest names a test's thread after the test, but for the main thread, where a single test thread runs all.
@@ -114,7 +115,7 @@ pub fn have_the_machine_alone() -> Flock<File> {
     lock(FlockArg::LockExclusive)
 }
 
-/// A lock of the file that all test programs have in common.
+/// Locks the file that all test programs have in common.
 fn lock(kind: FlockArg) -> Flock<File> {
     let program = File::open(Path::new(env!("CARGO_BIN_EXE_scanlab"))).expect("the program");
     Flock::lock(program, kind).map_err(|(_, error)| error).expect("a lock")

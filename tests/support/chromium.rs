@@ -1,5 +1,5 @@
-//! Chromium, driven through chromedriver by the WebDriver protocol (W3C, "WebDriver"): JSON over HTTP on one connection after
-//! the other. Whoever drops it ends both.
+//! Chromium, controlled through chromedriver with the WebDriver protocol (W3C, "WebDriver"): JSON over HTTP, one
+//! connection for each request. Dropping it ends both.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -56,12 +56,12 @@ impl Chromium {
         self.post("/url", &json!({"url": format!("file://{}", file.display())}));
     }
 
-    /// What a script gives; `arguments` is empty for it.
+    /// The result of a script; `arguments` is empty for it.
     pub fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
     }
 
-    /// Clicks with a real pointer where the element is.
+    /// Clicks on the element with a real pointer.
     pub fn click(&self, selector: &str) {
         let found = self.post("/element", &json!({"using": "css selector", "value": selector}));
         let id = found.as_object().and_then(|element| element.values().next()).and_then(Value::as_str);
@@ -69,14 +69,14 @@ impl Chromium {
         self.post(&format!("/element/{id}/click"), &json!({}));
     }
 
-    /// Presses keys, one after the other; WebDriver, section 17.4.2, has the code points of those that are no characters.
+    /// Presses keys, one after the other; WebDriver, section 17.4.2, has the code points of keys without characters.
     pub fn press(&self, keys: &str) {
         let press = |key: char| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})];
         let actions: Vec<Value> = keys.chars().flat_map(press).collect();
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
     }
 
-    /// The width and height that the page sees.
+    /// Sets the width and height of the page.
     pub fn resize(&self, width: u32, height: u32) {
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
@@ -84,19 +84,19 @@ impl Chromium {
         );
     }
 
-    /// A command of the DevTools protocol.
+    /// Runs a command of the DevTools protocol.
     pub fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 
-    /// What was written to the console since the last call.
+    /// The messages on the console since the last call.
     pub fn console(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({"type": "browser"}));
         let entries = entries.as_array().expect("entries").iter();
         entries.map(|entry| entry["message"].as_str().expect("a message").to_owned()).collect()
     }
 
-    /// The addresses that were asked for since the last call, but for the browser's own first page.
+    /// The requested addresses since the last call, except those of the browser's own first page.
     pub fn requests(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({"type": "performance"}));
         let entries = entries.as_array().expect("entries").iter();
@@ -131,7 +131,7 @@ impl Chromium {
     }
 }
 
-/// The body, of the length that the head says.
+/// Reads the body, of the length in the header.
 fn read_answer(stream: TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
@@ -150,14 +150,14 @@ fn read_answer(stream: TcpStream) -> String {
     String::from_utf8(body).expect("UTF-8")
 }
 
-/// `ChromeDriver was started successfully on port 40123.`
+/// Parses the port of `ChromeDriver was started successfully on port 40123.`
 fn port_of(driver: &mut Child) -> u16 {
     let mut reader = BufReader::new(driver.stdout.take().expect("a pipe"));
     loop {
         let mut line = String::new();
         assert_ne!(reader.read_line(&mut line).expect("what chromedriver says"), 0, "chromedriver ended");
         if let Some((_, port)) = line.trim_end().trim_end_matches('.').rsplit_once("successfully on port ") {
-            // Nobody reads on, and it says no more.
+            // No more output is needed or expected.
             std::mem::forget(reader);
             return port.parse().expect("a port");
         }

@@ -1,5 +1,5 @@
-//! Real nmap as the yardstick: two throw-away network namespaces joined by a veth pair, a ruleset and listeners in one,
-//! nmap in the other. Nothing is named or pinned on the host: each namespace lives as long as its thread.
+//! Two hosts for real nmap, the reference: temporary network namespaces joined by a veth pair, a ruleset and listeners
+//! in one, nmap in the other. Nothing is mounted on the machine: each namespace lasts as long as its thread.
 
 mod monitor;
 
@@ -35,7 +35,7 @@ const MACHINE_MAC: &str = "02:00:5e:10:01:07";
 /// IPv4 and IPv6.
 type Addresses = (&'static str, &'static str);
 
-/// Else the target's ICMP limiter, and not the ruleset, decides between filtered and open|filtered.
+/// Without these, the target's ICMP limiter, and not the ruleset, decides between filtered and open|filtered.
 const UNLIMITED: [(&str, &str); 5] = [
     ("net/ipv4/icmp_ratemask", "0"),
     ("net/ipv4/icmp_ratelimit", "0"),
@@ -44,10 +44,10 @@ const UNLIMITED: [(&str, &str); 5] = [
     ("net/ipv6/icmp/ratelimit", "0"),
 ];
 
-/// What nmap says of every port: state and reason.
+/// The results of nmap by port: state and reason.
 pub type Seen = BTreeMap<u16, (String, String)>;
 
-/// Scans `ports` of a host that has both rulesets loaded (iptables-save text; empty: none) and listens on `listen`.
+/// Scans `ports` of a host with both rulesets (iptables-save format; empty for none) and listeners on `listen`.
 /// `technique` is nmap's option, such as `-sX`.
 pub fn nmap_scan(
     ruleset_v4: &str,
@@ -71,8 +71,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// The target has `rulesets` loaded by `programs`, which may have options (IPv4 first; empty: none), and listens on
-    /// `listen`.
+    /// Starts a target with `rulesets`, loaded by `programs`, which may have options (IPv4 first; empty for none), and
+    /// listeners on `listen`.
     pub fn start(programs: [&'static str; 2], rulesets: [&str; 2], listen: &[u16]) -> Hosts {
         let machine = share_the_machine();
         let (target, scanner) = (Namespace::start(), Namespace::start());
@@ -91,7 +91,7 @@ impl Hosts {
         Hosts { target, scanner, _listeners: listeners, behind: None, _machine: machine }
     }
 
-    /// Makes the target a router, with a machine behind it that has these addresses and listens on these ports.
+    /// Makes the target a router, with a machine behind it that has these addresses and listeners on these ports.
     pub fn with_machine_behind(mut self, addresses: Addresses, listen: &[u16]) -> Hosts {
         let machine = Namespace::start();
         let peer = machine.thread_id.clone();
@@ -115,13 +115,14 @@ impl Hosts {
         self
     }
 
-    /// Both ends have to find each other, by ARP and by NDP, as far as the rules let them.
+    /// Removes the permanent neighbours, so that both ends have to find each other by ARP and NDP, as far as the rules
+    /// allow.
     pub fn forget_neighbours(&self) {
         self.target.run(|| forget(SCANNER));
         self.scanner.run(|| forget(TARGET));
     }
 
-    /// The scanner runs nmap with these words, and the target's address after them; what it prints.
+    /// Runs nmap on the scanner with these arguments and the target's address, and returns its output.
     pub fn nmap_in_words(&self, words: &[&str], family: Family) -> String {
         let target = match family {
             Family::Ipv4 => vec![TARGET.0],
@@ -131,13 +132,13 @@ impl Hosts {
         self.scanner.run(move || run(&command, ""))
     }
 
-    /// The scanner runs nmap; what it prints is XML.
+    /// Runs nmap on the scanner, and returns its XML output.
     pub fn nmap(&self, technique: &str, family: Family, ports: &str) -> String {
         let command = nmap_command(technique, family, ports);
         self.scanner.run(move || run(&command, ""))
     }
 
-    /// The same with more options, and the frames that the scanner put on the wire meanwhile.
+    /// Does the same with more options, and returns the frames that the scanner sent as well.
     pub fn nmap_on_the_wire(
         &self,
         technique: &str,
@@ -148,7 +149,7 @@ impl Hosts {
         let mut command = nmap_command(technique, family, ports);
         command.extend(options.iter().map(|option| (*option).to_owned()));
         if technique == "-PE" {
-            // The host is asked for, and none of its ports.
+            // An echo request tests the host, and none of its ports.
             command.retain(|word| !["-Pn", "-p", ports].contains(&word.as_str()));
             command.push("-sn".to_owned());
         }
@@ -159,11 +160,11 @@ impl Hosts {
         })
     }
 
-    /// A UDP service of the target: it answers every datagram with `answer`, or stays silent.
+    /// Starts a UDP service on the target: it answers every datagram with `answer`, or not at all.
     pub fn serve_udp(&self, port: u16, answer: Option<&'static str>) {
         self.target.run(move || {
             let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).expect("a UDP socket on the target");
-            // Nobody asks for longer than that; the thread keeps the namespace alive.
+            // No test takes longer than that; the thread keeps the namespace alive.
             socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket option");
             thread::spawn(move || {
                 while let Ok((_, sender)) = socket.recv_from(&mut [0; 64]) {
@@ -174,8 +175,8 @@ impl Hosts {
     }
 }
 
-/// The same rules, with NFLOG for LOG: both go on with the next rule, and nobody listens to a group. The kernel's log is
-/// for labs, which take turns; a line of these hosts, whose addresses are a lab's, would be taken for that lab's own.
+/// Replaces LOG by NFLOG: both continue with the next rule, and no program reads the groups. The kernel's log is for
+/// labs, which take turns; a line of these hosts, which have the addresses of a lab, would be attributed to that lab.
 pub fn silent(ruleset: &str) -> String {
     let words = ruleset.split_inclusive([' ', '\n']);
     let mut silent = String::new();
@@ -198,7 +199,7 @@ pub fn silent(ruleset: &str) -> String {
     silent
 }
 
-/// Every frame of the namespace that the socket was made in, see packet(7).
+/// Every frame of the namespace in which the socket was created, see packet(7).
 struct Wire(OwnedFd);
 
 impl Wire {
@@ -208,7 +209,7 @@ impl Wire {
         Wire(socket)
     }
 
-    /// What the scanner sent since, but for ARP and the neighbour discovery of its kernel.
+    /// The frames that the scanner has sent since, except ARP and the neighbour discovery of its kernel.
     fn sent(&self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         let mut frame = [0; 2048];
@@ -224,7 +225,7 @@ impl Wire {
     }
 }
 
-/// The addresses of scanner and target on the wire.
+/// The MAC addresses of scanner and target.
 pub fn ends() -> Ends {
     let [prober, host] = [SCANNER_MAC, TARGET_MAC].map(|address| address.parse().expect("a MAC address"));
     Ends { prober, host }
@@ -235,7 +236,7 @@ fn mac(text: &str) -> [u8; 6] {
 }
 
 /// No discovery, one retry. The time limits are generous, since the machine may be busy; for a connect they leave room
-/// for the SYN that the kernel sends again after a second: the first ICMPv6 error can be lost to a race in connect().
+/// for the SYN that the kernel retransmits after a second: the first ICMPv6 error can be lost to a race in connect().
 pub fn nmap_command(technique: &str, family: Family, ports: &str) -> Vec<String> {
     let timeout = if technique == "-sT" { "3s" } else { "500ms" };
     let mut words = vec!["nmap", "-n", "-Pn", "--disable-arp-ping", technique, "-p", ports, "-oX", "-"];
@@ -255,7 +256,7 @@ fn join(target: &Namespace, scanner: &Namespace) {
         run(&words("ip link add eth0 type veth peer name eth0 netns", &[&peer]), "");
         bring_up("eth0", TARGET_MAC);
     });
-    // Addresses come last, when both ends are up: an IPv6 address without a carrier is not in use yet.
+    // Addresses are added last, when both ends are up: an IPv6 address without a carrier is not used yet.
     scanner.run(|| bring_up("eth0", SCANNER_MAC));
     target.run(|| configure("eth0", TARGET, SCANNER_MAC, SCANNER));
     scanner.run(|| configure("eth0", SCANNER, TARGET_MAC, TARGET));
@@ -274,7 +275,7 @@ fn configure(link: &str, (v4, v6): Addresses, peer_mac: &str, (peer_v4, peer_v6)
     }
 }
 
-/// The kernel shakes hands by itself: nobody has to accept.
+/// The kernel completes handshakes by itself: accept(2) is not needed.
 fn listen_on(ports: &[u16]) -> Vec<TcpListener> {
     let bind = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).expect("listen");
     ports.iter().map(bind).collect()
@@ -290,7 +291,7 @@ fn words(command: &str, more: &[&str]) -> Vec<String> {
     command.split(' ').chain(more.iter().copied()).map(str::to_owned).collect()
 }
 
-/// Runs a program to its end, and gives what it printed.
+/// Runs a program to its end, and returns its output.
 fn run<S: AsRef<str>>(command: &[S], input: &str) -> String {
     let line = command.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
     let mut child = Command::new(command[0].as_ref())
@@ -309,7 +310,7 @@ fn run<S: AsRef<str>>(command: &[S], input: &str) -> String {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A network namespace: a thread that entered a fresh one, and runs there what it is given. Its children inherit it.
+/// A network namespace: a thread that has entered a fresh one, and runs jobs there. Its children inherit it.
 struct Namespace {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -341,12 +342,13 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        // A panic in there was reported when it happened.
+        // A panic of the thread was reported when it happened.
         let _ = self.thread.take().expect("a thread").join();
     }
 }
 
-/// nmap lists a port on its own, or, when more than 25 are alike, in the `ports` of `extrareasons`.
+/// Parses the XML. nmap lists a port on its own, or, if more than 25 have the same result, in the `ports` of
+/// `extrareasons`.
 pub fn read_xml(xml: &str) -> Seen {
     let mut seen = Seen::new();
     let mut port = 0;
@@ -367,7 +369,7 @@ pub fn read_xml(xml: &str) -> Seen {
     seen
 }
 
-/// The value of an attribute of an element: what stands between `<` and the next one.
+/// The value of an attribute of an element, which is the text between `<` and the next one.
 pub fn attribute(element: &str, name: &str) -> String {
     let (_, value) = element.split_once(&format!(" {name}=\"")).unwrap_or_else(|| panic!("no {name} in <{element}"));
     value.split('"').next().expect("a closing quote").to_owned()

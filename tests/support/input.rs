@@ -1,4 +1,4 @@
-//! Bad input, and the whole answer to it: exit status, stdout and stderr, and a machine without a trace of it.
+//! Bad input, and the complete result: exit status, stdout and stderr, and an unchanged machine.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use super::binary::share_the_machine;
 
-/// A folder of input, in which scanlab is run, and what it said so far. Each run checks that nothing is left behind.
+/// A folder of input, in which scanlab is run, and the output so far. Each run checks that it leaves nothing on the
+/// machine.
 pub struct Input {
     pub folder: TempDir,
     pub said: String,
@@ -21,7 +22,7 @@ pub struct Input {
 impl Input {
     pub fn new(files: &[(&str, &[u8])]) -> Input {
         let folder = tempfile::tempdir().expect("a folder");
-        // Another user has to get in, too.
+        // Another user needs access, too.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set permissions");
         for (name, bytes) in files {
             fs::write(folder.path().join(name), bytes).expect("write the input");
@@ -35,7 +36,7 @@ impl Input {
         command
     }
 
-    /// Runs it, and adds what it said to the transcript.
+    /// Runs it, and adds its output to the transcript.
     pub fn run(&mut self, arguments: &[&str]) -> &mut Input {
         self.run_with(arguments, b"")
     }
@@ -46,7 +47,7 @@ impl Input {
         self
     }
 
-    /// Every file is a sensor that is refused.
+    /// Checks that every file is refused as a sensor; returns the outputs.
     pub fn generate_from_each(files: &[(&str, &str)]) -> String {
         let bytes: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
         let mut input = Input::new(&bytes);
@@ -56,7 +57,7 @@ impl Input {
         input.said
     }
 
-    /// Every flavour of iptables refuses this ruleset.
+    /// Checks that every flavour of iptables refuses this ruleset; returns the outputs.
     pub fn refused_by_each_flavour(ruleset: &str, culprit: &str) -> String {
         let mut input = Input::new(&[("rules.v4", ruleset.as_bytes())]);
         for flavour in ["nft", "legacy"] {
@@ -69,7 +70,7 @@ impl Input {
 fn finish(command: &mut Command, stdin: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("run scanlab");
-    // It may have ended without reading it all.
+    // It may have ended without reading all of its input.
     let _ = child.stdin.take().expect("a pipe").write_all(stdin);
     child.wait_with_output().expect("wait for scanlab")
 }
@@ -80,7 +81,7 @@ fn transcript(output: &Output) -> String {
     format!("stdout:\n{}stderr:\n{}status: {status}\n", text(&output.stdout), text(&output.stderr))
 }
 
-/// They differ between its versions; that they are shown, and name what is wrong, does not.
+/// Removes the texts of iptables, which differ between its versions, after a check that they name the culprit.
 fn without_the_words_of_iptables(said: &str, culprit: &str) -> String {
     const BEFORE: &str = " refuses this ruleset: ";
     let shorten = |line: &str| match line.split_once(BEFORE) {
@@ -94,7 +95,7 @@ fn without_the_words_of_iptables(said: &str, culprit: &str) -> String {
     said.lines().map(shorten).collect()
 }
 
-/// What a lab could leave behind on the machine.
+/// The state that a lab could change on the machine.
 fn traces() -> (String, Vec<String>) {
     let setting = fs::read_to_string("/proc/sys/net/netfilter/nf_log_all_netns").unwrap_or_default();
     let devices = fs::read_to_string("/proc/net/dev").expect("procfs");
@@ -102,7 +103,8 @@ fn traces() -> (String, Vec<String>) {
     (setting.trim().to_owned(), names)
 }
 
-/// One at a time, and with a deadline: labs of somebody else may come and go meanwhile.
+/// Checks that `work` changes nothing. One at a time, and with a deadline: labs of other programs may come and go
+/// meanwhile.
 fn untouched<T>(work: impl FnOnce() -> T) -> T {
     let _machine = share_the_machine();
     static TURN: Mutex<()> = Mutex::new(());
@@ -111,7 +113,7 @@ fn untouched<T>(work: impl FnOnce() -> T) -> T {
     let before = traces();
     let done = work();
     let deadline = Instant::now() + Duration::from_secs(30);
-    // The last lab gives the setting back, and removes the folder of the locks.
+    // The last lab resets the setting, and removes the folder of the locks.
     let is_held = |setting: &str| setting == OURS && Path::new("/run/scanlab").exists();
     let restored = |(setting, names): (String, Vec<String>)| {
         names == before.1 && (setting == before.0 || (before.0 == OURS && setting == "0") || is_held(&setting))

@@ -1,4 +1,4 @@
-//! The machine, as far as a lab could change it: a picture before, a picture after, and what differs.
+//! The state of the machine, as far as a lab could change it, before and after a run, and the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,16 +7,16 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a run could leave on the machine, by kind.
+/// The state that a run could change, by kind.
 pub type Machine = BTreeMap<&'static str, BTreeSet<String>>;
 
-/// Namespaces of these kinds are made for a lab, see namespaces(7).
+/// Namespaces of these kinds are created for a lab, see namespaces(7).
 const NAMESPACES: [&str; 4] = ["net", "pid", "user", "mnt"];
 
-/// Programs that are run in a lab, or as one; of iptables there are several.
+/// Programs that run in or for a lab; there are several of iptables.
 const PROGRAMS: [&str; 5] = ["scanlab", "iptables", "ip6tables", "xtables", "nmap"];
 
-/// The machine's picture. `private` is where temporary files of the runs would go.
+/// The state of the machine. `private` is the folder for temporary files of the runs.
 pub fn machine(private: &Path) -> Machine {
     BTreeMap::from([
         ("links", links()),
@@ -51,14 +51,14 @@ fn links() -> BTreeSet<String> {
     table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
 }
 
-/// The lines that a program prints of the machine, without the time of day, counters, and how long something is valid.
+/// The output of a program about the machine, without the time of day, counters, and remaining lifetimes.
 fn printed(command: &[&str]) -> BTreeSet<String> {
     let output = Command::new(command[0]).args(&command[1..]).env("XTABLES_LOCKFILE", "/dev/null").output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (hint: see .ci/setup tests)"));
     assert!(output.status.success(), "{command:?}: {output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lasting = text.lines().filter(|line| !line.starts_with('#')).map(without_what_runs);
-    // The same rule may be there twice, in another place: each line carries its number.
+    // The same rule may occur twice: each line has its number.
     lasting.enumerate().map(|(number, line)| format!("{number}: {line}")).collect()
 }
 
@@ -71,24 +71,24 @@ fn without_what_runs(line: &str) -> String {
     (0..words.len()).filter(|at| !is_left_out(*at)).map(|at| words[at]).collect::<Vec<_>>().join(" ")
 }
 
-/// The addresses of a lab, which nobody else has (RFC 5737, RFC 3849).
+/// True for the addresses of a lab, which no other network has (RFC 5737, RFC 3849).
 fn is_of_a_lab(line: &str) -> bool {
-    // In full, as /proc/net/nf_conntrack has them, and short.
+    // In full, as in /proc/net/nf_conntrack, and short.
     ["203.0.113.", "2001:db8:113:", "2001:0db8:0113:"].iter().any(|address| line.contains(address))
 }
 
-/// Neighbours of the machine come and go; those of a lab are none of it.
+/// Neighbours of the machine come and go; only those with addresses of a lab are listed.
 fn neighbours() -> BTreeSet<String> {
     printed(&["ip", "neighbour"]).into_iter().filter(|line| is_of_a_lab(line)).collect()
 }
 
-/// Likewise conntrack's flows; the file is there unless the kernel was built without it.
+/// Flows of conntrack with addresses of a lab; the file exists unless the kernel was built without it.
 fn flows() -> BTreeSet<String> {
     let table = fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap_or_default();
     table.lines().filter(|line| is_of_a_lab(line)).map(str::to_owned).collect()
 }
 
-/// Values that change on a machine that nobody touches.
+/// Values that change on an idle machine.
 const VOLATILE: [&str; 2] = ["nf_conntrack_count", "netdev_rss_key"];
 
 fn sysctls() -> BTreeSet<String> {
@@ -100,7 +100,7 @@ fn sysctls() -> BTreeSet<String> {
             if path.is_dir() {
                 folders.push(path);
             } else if !VOLATILE.iter().any(|name| path.ends_with(name)) {
-                // Some can only be written.
+                // Some sysctls can only be written.
                 found.extend(fs::read_to_string(&path).map(|value| format!("{} = {}", path.display(), value.trim())));
             }
         }
@@ -114,19 +114,19 @@ pub fn names(folder: &Path) -> BTreeSet<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Where everybody's files are.
+/// The names of files of these programs in a folder that all users share.
 fn names_of_programs(folder: &Path) -> BTreeSet<String> {
     let is_of_a_program = |name: &String| PROGRAMS.iter().any(|program| name.contains(program));
     names(folder).into_iter().filter(is_of_a_program).collect()
 }
 
-/// A namespace outlives its processes where it is mounted (ip-netns(8)).
+/// The mounts of namespaces: such a namespace outlives its processes (ip-netns(8)).
 fn mounts_of_namespaces() -> BTreeSet<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
     mounts.lines().filter(|line| line.contains(" nsfs ")).map(str::to_owned).collect()
 }
 
-/// What `ask` says of every process of the machine, and of every thread of it.
+/// The results of `ask` for every process of the machine, and for each of its threads.
 fn of_processes(ask: impl Fn(&Path) -> Vec<String>) -> BTreeSet<String> {
     let is_number = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().parse::<u32>().is_ok());
     let folder = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -147,7 +147,8 @@ fn lab_process(thread: &Path) -> Option<String> {
     PROGRAMS.iter().any(is_ours).then(|| format!("{} {}", thread.display(), name.trim()))
 }
 
-/// Other programs of the machine come and go; what a run has left behind stays. And what it has taken stays away.
+/// The time after which a difference counts. Other programs come and go; what a run has left or removed does not change
+/// back.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn assert_untouched(before: &Machine, private: &Path) {

@@ -1,6 +1,6 @@
-//! What several test programs use.
+//! Support for several test programs.
 
-// Each program uses a part of it.
+// Each program uses only a part of it.
 #![allow(dead_code)]
 
 pub mod binary;

@@ -1,5 +1,5 @@
-//! An ordinary user at this machine, with the TUN device as some distributions have it: for everybody, for root only, or
-//! not at all. The machine's own /dev stays as it is: the user lives in a mount namespace.
+//! An ordinary user on this machine, with the TUN device as some distributions have it: for all users, for root only,
+//! or missing. The machine's own /dev is not changed: the user runs in a mount namespace.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Users whose numbers nobody else has; [`KILLED`] and [`STARVED`] have no processes but those of one test each.
+/// Unused user IDs; [`KILLED`] and [`STARVED`] are used by a single test each.
 pub const USER: u32 = 64_738;
 pub const KILLED: u32 = 64_739;
 pub const STARVED: u32 = 64_740;
@@ -21,7 +21,7 @@ pub enum Tun {
     Missing,
 }
 
-/// A folder that the user may read, with a copy of the program, since the one where it was built may be closed to others.
+/// A folder that the user can read, with a copy of the program, since its build folder may be closed to others.
 pub struct Home {
     folder: TempDir,
     user: u32,
@@ -31,8 +31,8 @@ impl Home {
     pub fn new(user: u32, files: &[(&str, &str)]) -> Home {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("open the folder");
-        // Another process copies: what this one has open to be written, a child of another thread has, too, until its exec,
-        // and as long nobody can run it (ETXTBSY, execve(2)).
+        // Another process copies it: a file that this process has open for writing would also be open in a child of
+        // another thread until its exec, and could not be run meanwhile (ETXTBSY, execve(2)).
         let copy = Command::new("cp").arg(env!("CARGO_BIN_EXE_scanlab")).arg(folder.path().join("scanlab")).status();
         assert!(copy.expect("cp").success(), "scanlab is copied");
         for (name, text) in files {
@@ -49,14 +49,14 @@ impl Home {
         self.path().join("scanlab")
     }
 
-    /// `scanlab` as root runs it.
+    /// Runs `scanlab` as root.
     pub fn as_root(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.program());
         command.args(arguments);
         self.at_home(command)
     }
 
-    /// `scanlab` as the user runs it: no capability is left, and none can be had.
+    /// Runs `scanlab` as the user: without capabilities, and without a way to get one.
     pub fn as_user(&self, tun: Tun, arguments: &[&str]) -> Command {
         let device = match tun {
             Tun::ForEverybody => "mknod -m 666 /dev/net/tun c 10 200",
@@ -75,10 +75,10 @@ impl Home {
         self.at_home(command)
     }
 
-    /// As [`Home::as_user`], in a user namespace in which no other may be made: what root does there reaches nobody else
-    /// (namespaces(7), `/proc/sys/user`). The TUN device is the machine's own.
+    /// Like [`Home::as_user`], in a user namespace in which no other can be created: root of that namespace has no
+    /// effect elsewhere (namespaces(7), `/proc/sys/user`). The TUN device is the machine's own.
     pub fn as_user_without_user_namespaces(&self, arguments: &[&str]) -> Output {
-        // It lives until its input ends.
+        // It runs until its input ends.
         let mut keeper =
             Command::new("unshare").args(["--user", "cat"]).stdin(Stdio::piped()).spawn().expect("unshare");
         let process = Path::new("/proc").join(keeper.id().to_string());

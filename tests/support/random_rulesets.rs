@@ -1,18 +1,18 @@
-//! Rulesets at random: whatever iptables offers that a prober can see. The same seed gives the same ruleset.
+//! Random rulesets with all features of iptables that a prober can see. The same seed gives the same ruleset.
 //!
-//! Left out is `statistic`, and what the two probers do not send alike: the TTL and the source port are drawn again, and the
-//! options of a connect are those of its kernel (`length`, `--tcp-option 8`). Rules that count packets are drawn apart
-//! ([`Ruleset::add_rules_that_count`]), since nmap must not send anything twice to them.
+//! `statistic` is left out, and so are fields in which the two probers differ: the TTL and the source port are random,
+//! and the options of a connect are those of its kernel (`length`, `--tcp-option 8`). Rules that count packets are
+//! added separately ([`Ruleset::add_rules_that_count`]), since nmap must not send a packet twice to them.
 
 use std::fmt::{self, Display, Formatter};
 
 use scanlab::net::Family;
 
-/// The ports that the rules speak of.
+/// The ports in the rules.
 pub const PORTS: [u16; 7] = [22, 23, 24, 80, 81, 1001, 1002];
-/// Those on which somebody listens.
+/// The ports with a listener.
 pub const LISTEN: [u16; 3] = [22, 80, 1001];
-/// The addresses of a machine that is reached through the host, and the ports on which it listens.
+/// The addresses of a machine that is reached through the host, and the ports of its listeners.
 pub const MACHINE: (&str, &str) = ("198.51.100.7", "2001:db8:9::7");
 pub const LISTEN_BEHIND: [u16; 3] = [23, 80, 1002];
 
@@ -33,7 +33,7 @@ impl Random {
         (self.next() % end as u64) as usize
     }
 
-    /// Once in `times`.
+    /// True once in `times`.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-/// Where a built-in chain stands: what comes from the prober, or what the host sends.
+/// The direction of the packets in a built-in chain: from the prober, or from the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     In,
@@ -53,7 +53,7 @@ enum Way {
 #[derive(Debug, Clone)]
 struct Chain {
     name: String,
-    /// That of a built-in chain.
+    /// The policy of a built-in chain.
     policy: Option<&'static str>,
 }
 
@@ -71,7 +71,7 @@ pub struct Ruleset {
 }
 
 impl Display for Ruleset {
-    /// As iptables-restore reads it.
+    /// Formats it for iptables-restore.
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         for table in &self.tables {
             writeln!(formatter, "*{}", table.name)?;
@@ -97,27 +97,27 @@ impl Ruleset {
         Ruleset { tables }
     }
 
-    /// Adds rules whose verdict depends on the packets before: `limit`, `hashlimit`, `recent`, `quota`. None of them counts
-    /// an RST: nmap's kernel resets a half-open connection when it likes, before or after the next probe.
+    /// Adds rules whose verdict depends on earlier packets: `limit`, `hashlimit`, `recent`, `quota`. None of them
+    /// counts an RST: nmap's kernel resets a half-open connection at any time, before or after the next probe.
     pub fn add_rules_that_count(&mut self, random: &mut Random, family: Family) {
         for number in 0..=random.below(3) {
             let tables: Vec<&mut Table> = self.tables.iter_mut().filter(|table| table.name != "nat").collect();
             let at = random.below(tables.len());
             let table = tables.into_iter().nth(at).expect("the table filter is always there");
-            // Most in the first one, which sees the probes.
+            // Most of them in the first chain, which sees the probes.
             let chains: Vec<&str> = table.chains.iter().map(|chain| chain.name.as_str()).collect();
             let chain = if random.once_in(3) { random.one_of(&chains) } else { chains[0] };
             let protocol = random.one_of(&["-p tcp ! --tcp-flags RST RST", "-p tcp ! --tcp-flags RST RST", "-p udp"]);
             let matched = rule_match_that_counts(random, &format!("{family}{number}"));
             let target = random.one_of(&["-j DROP", "-j ACCEPT", "-j ACCEPT", ""]);
-            // REJECT is for the table filter alone.
+            // REJECT is for the table filter only.
             let target = if table.name == "filter" && random.once_in(4) { "-j REJECT" } else { target };
             let place = random.below(table.rules.len() + 1);
             table.rules.insert(place, format!("-A {chain} {protocol} {matched} {target}").trim_end().to_owned());
         }
     }
 
-    /// These rules of the table filter, and no others.
+    /// A ruleset with these rules of the table filter only.
     pub fn of_rules(rules: &[&str]) -> Ruleset {
         let chain = |name: &str| Chain { name: name.to_owned(), policy: Some("ACCEPT") };
         let chains = ["INPUT", "OUTPUT"].map(chain).to_vec();
@@ -125,7 +125,7 @@ impl Ruleset {
         Ruleset { tables: vec![Table { name: "filter", chains, rules }] }
     }
 
-    /// Everything that is this ruleset but for one thing: a table, a policy, a rule, a chain that no rule names.
+    /// All rulesets with one part less: a table, a policy, a rule, a chain that no rule names.
     pub fn smaller(&self) -> Vec<Ruleset> {
         let with = |change: &dyn Fn(&mut Vec<Table>)| {
             let mut smaller = self.clone();
@@ -152,7 +152,7 @@ impl Ruleset {
     }
 }
 
-/// A match that depends on the packets before. No rate lets another packet through during a scan.
+/// A match that depends on earlier packets. No rate lets another packet pass during a scan.
 fn rule_match_that_counts(random: &mut Random, name: &str) -> String {
     let few = 1 + random.below(6);
     match random.below(4) {
@@ -164,7 +164,7 @@ fn rule_match_that_counts(random: &mut Random, name: &str) -> String {
             format!("-m hashlimit {rate} --hashlimit-name hash{name}")
         }
         2 => {
-            // All of a family's rules share one table.
+            // All rules of a family share one table.
             let name = &name[..name.len() - 1];
             let within = random.one_of(&["", "--seconds 600", "--rttl"]);
             let hits = format!("{within} --hitcount {few} --name recent{name}");
@@ -180,7 +180,7 @@ fn rule_match_that_counts(random: &mut Random, name: &str) -> String {
 
 type BuiltIn = (&'static str, Way);
 
-/// With its built-in chains, how often (of ten) it is there, and how many rules it has at most.
+/// The tables, with their built-in chains, the probability in tenths, and the largest number of rules.
 const TABLES: [(&str, &[BuiltIn], usize, usize); 4] = [
     ("raw", &[("PREROUTING", Way::In), ("OUTPUT", Way::Out)], 4, 4),
     ("mangle", &[("PREROUTING", Way::In), ("INPUT", Way::In), ("OUTPUT", Way::Out), ("POSTROUTING", Way::Out)], 4, 5),
@@ -188,7 +188,7 @@ const TABLES: [(&str, &[BuiltIn], usize, usize); 4] = [
     ("filter", &[("INPUT", Way::In), ("OUTPUT", Way::Out)], 10, 12),
 ];
 
-/// A table in the making.
+/// A table under construction.
 struct Draft<'a> {
     random: &'a mut Random,
     family: Family,
@@ -207,7 +207,7 @@ impl Draft<'_> {
         chains.extend(users.iter().map(|name| Chain { name: name.clone(), policy: None }));
         for _ in 0..=self.random.below(most) {
             let (chain, way) = self.random.one_of(built_in);
-            // What a prober sends is looked at more often than the answers.
+            // Probes are matched more often than answers.
             let (chain, way) = if self.random.once_in(2) { built_in[0] } else { (chain, way) };
             self.rule(chain, way, &users);
         }
@@ -220,7 +220,7 @@ impl Draft<'_> {
         Table { name: self.table, chains, rules: self.rules.clone() }
     }
 
-    /// One rule; it jumps to none but `later` chains, so that there are no loops.
+    /// A rule; it jumps only to `later` chains, so that there are no loops.
     fn rule(&mut self, chain: &str, way: Way, later: &[String]) {
         let protocol = self.random.one_of(&["tcp", "tcp", "tcp", "tcp", "udp", "icmp", "all", "all"]);
         let mut words = vec![format!("-A {chain}")];
@@ -235,7 +235,7 @@ impl Draft<'_> {
                 _ => Vec::new(),
             });
         }
-        // A rule that asks for nothing decides everything.
+        // A rule without a match would decide on all packets.
         if words.len() < 3 || self.random.once_in(4) {
             words.push(self.of_connections());
         }
@@ -398,7 +398,7 @@ impl Draft<'_> {
         }
     }
 
-    /// To the machine behind the host, or to the host's own address.
+    /// A target that redirects to the machine behind the host, or to the host's own address.
     fn forward(&mut self, protocol: &str) -> String {
         let to = match self.family {
             Family::Ipv4 => self.random.one_of(&[MACHINE.0, "203.0.113.10"]),

@@ -1,4 +1,4 @@
-//! Documents held against schemas by those who wrote neither: Python's jsonschema, and xmllint.
+//! Validation of documents against schemas by independent programs: Python's jsonschema, and xmllint.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The schema of somebody else, as `.ci/setup` fetched it.
+/// The path of an external schema, as `.ci/setup` fetched it.
 pub fn fetched(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/schemas").join(name);
     assert!(path.exists(), "{} is not there (hint: .ci/setup fetches it)", path.display());
     path
 }
 
-/// What is wrong with each of these, by its name; nothing where all of them fit.
+/// The errors of each document, by its name; empty if all fit.
 pub fn complaints(schema: &Path, documents: &[(&str, &Value)]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let mut python = Command::new("/usr/bin/python3");
@@ -29,14 +29,14 @@ pub fn complaints(schema: &Path, documents: &[(&str, &Value)]) -> String {
     said
 }
 
-/// `xmllint --schema`
+/// Runs `xmllint --schema`.
 pub fn xmllint(schema: &Path, document: &Path) -> Output {
     let mut lint = Command::new("xmllint");
     lint.args(["--noout", "--nonet", "--schema"]).arg(schema).arg(document);
     lint.output().expect("run xmllint (hint: .ci/setup installs what the tests run)")
 }
 
-/// The document without what stands there, or with something else: `change(&report, "/runs/0/tool", None)`.
+/// The document without the value at the pointer, or with another one: `change(&report, "/runs/0/tool", None)`.
 pub fn change(document: &Value, pointer: &str, to: Option<Value>) -> Value {
     let mut changed = document.clone();
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");

@@ -1,4 +1,4 @@
-//! The rooms of the crate: which may import from which, and what only some of them may do.
+//! The rooms of the crate: the permitted imports between them, and the operations that only some of them may use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -75,7 +75,7 @@ fn first<'a>(captures: regex::Captures<'a>) -> &'a str {
     captures.get(1).unwrap().as_str()
 }
 
-/// Whether the room of the file is not above the room that it names.
+/// True if the file is in a room below the one that it imports from.
 fn is_upward(import: &Import) -> bool {
     let floor = |room: &str| ROOMS.iter().position(|one| *one == room);
     let own = room_of(&import.file);
@@ -93,7 +93,7 @@ fn room_of(file: &Path) -> &str {
     }
 }
 
-/// What the files in `source` import from rooms of the crate. Comments do not count.
+/// The imports from rooms of the crate by the files in `source`. Comments do not count.
 fn imports(source: &Path) -> Vec<Import> {
     let path = Regex::new(r"\bcrate::(\w+)").unwrap();
     let of_file = |(file, text): (PathBuf, String)| {

@@ -1,4 +1,4 @@
-//! Bad input that is refused before the kernel is asked, and the help.
+//! Bad input that is refused before the kernel is used, and the help.
 
 use std::fs;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn a_missing_file_or_folder_is_refused() {
     insta::assert_snapshot!(input.said);
 }
 
-/// On the narrowest of usual terminals nothing is broken twice.
+/// On the narrowest of usual terminals no line is broken twice.
 #[test]
 fn help_fits_eighty_columns() {
     for command in

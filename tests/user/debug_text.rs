@@ -1,15 +1,15 @@
-//! No Rust debug text reaches a user: `{:?}` stands in tests, in internal keys, and around a text or a character that it puts
-//! in quotes; nowhere else.
+//! No Rust debug text is shown to users: `{:?}` occurs in tests, in internal keys, and for a text or a character in
+//! quotes; nowhere else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// File, and what is formatted in it: a text or a character, which is shown in quotes, unless a reason is given.
+/// The file, and the permitted formats: a text or a character in quotes, unless a reason is given.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("sensor/prefix.rs", &["{c:?}"]),
     ("report/message_template.rs", &["{prefix:?}"]),
     ("report/exec_text.rs", &["{prefix:?}"]),
-    // Keys by which equal cases are grouped; they are not shown.
+    // Keys that group equal cases; they are not shown.
     ("report/verdicts.rs", &["{} {:?} {}", "{:?} {}\\n{}"]),
     ("report/diff.rs", &["{:?}{limit}", "{prefix:?}"]),
     ("report/flavours.rs", &["\"{:?}\", record.prefix", "greeting {:?}"]),
@@ -39,7 +39,7 @@ fn is_debug(line: &str) -> bool {
     line.contains(":?}") || line.contains(":#?}")
 }
 
-/// `line` without what is allowed in `file`.
+/// True if no `{:?}` is left in `line` without those that are allowed in `file`.
 fn is_allowed(file: &Path, line: &str) -> bool {
     let allowed = ALLOWED.iter().filter(|(name, _)| file.ends_with(Path::new("src").join(name)));
     let rest = allowed.flat_map(|(_, texts)| texts.iter()).fold(line.to_owned(), |rest, text| rest.replace(text, ""));

@@ -1,8 +1,8 @@
-//! Everything that reads bytes of others, given real ones that were broken: bits flipped, pieces cut out, doubled, moved in
-//! from elsewhere. Nothing panics, nothing hangs, and what a reader says of its input is true.
+//! All parsers of external bytes, with damaged examples: bits flipped, pieces removed, doubled, or inserted from other
+//! examples. No parser panics or hangs, and its statements about the input are true.
 //!
-//! `PROPTEST_CASES=100000 cargo test --release --test user fuzz` is a long run. A failure prints the smallest input that shows
-//! it, as the list of what was done to which example; `PROPTEST_RNG_SEED` makes all inputs the same again.
+//! `PROPTEST_CASES=100000 cargo test --release --test user fuzz` is a long run. A failure prints the smallest input
+//! that shows it, as the list of changes to an example; `PROPTEST_RNG_SEED` repeats the same inputs.
 
 use std::fmt::Debug;
 use std::fs;
@@ -33,13 +33,13 @@ use scanlab::sensor::mac_vendor::VendorDb;
 use scanlab::text::escape;
 use scanlab::wire::reply::Reply;
 
-/// No reader needs so long for a few kilobytes, however busy the machine is.
+/// The time limit of a parser for a few kilobytes, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest input, in bytes.
 const LONGEST: usize = 16 << 10;
 
-/// What can be done to bytes.
+/// A change of bytes.
 #[derive(Debug, Clone)]
 enum Damage {
     Flip { at: Index, bit: u8 },
@@ -98,7 +98,7 @@ impl Damage {
     }
 }
 
-/// Any bytes, and such as readers look at twice.
+/// Random bytes, and words that are special to the parsers.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let words = [
         "\n",
@@ -147,7 +147,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// One of the examples, damaged up to eight times; sometimes not at all.
+/// One of the examples, damaged up to eight times, or not at all.
 fn damaged(examples: &'static [Vec<u8>]) -> impl Strategy<Value = Vec<u8>> {
     (any::<Index>(), proptest::collection::vec(Damage::any(), 0..8)).prop_map(move |(which, damage)| {
         let mut bytes = which.get(examples).clone();
@@ -156,12 +156,12 @@ fn damaged(examples: &'static [Vec<u8>]) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The same for a text.
+/// A damaged example as a text.
 fn damaged_text(examples: &'static [Vec<u8>]) -> impl Strategy<Value = String> {
     damaged(examples).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What `work` gives; a panic is passed on, and a hang is one.
+/// The result of `work`; a panic is passed on, and a hang causes one.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     let worker = thread::spawn(move || drop(done.send(work())));
@@ -252,7 +252,7 @@ static VENDORS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     ])
 });
 
-/// Probes of every technique in both families, and what may come back.
+/// Probes of every technique in both families, and possible answers.
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let (prober, host) = ([2, 0, 0x5e, 0x10, 0, 0x66], [2, 0, 0x5e, 0x10, 0, 0x10]);
     let ends = Ends { prober: Mac(prober), host: Mac(host) };
@@ -289,7 +289,7 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// An input error tells a place within the text, and nothing in it steers the terminal.
+/// Checks that an input error has a location within the text, and that nothing in it controls the terminal.
 fn assert_fit_to_print<T: Debug>(result: Result<T, Error>) {
     let Err(Error::Input(error)) = result else { return };
     if let Some(place) = &error.place {
@@ -368,7 +368,7 @@ proptest! {
                 for clause in &rule.clauses {
                     let own = rule.text.get(clause.span.clone()).expect("a clause of the rule's text");
                     let _ = (rule.without(clause), rule.negating(clause));
-                    // What is put in the place of itself changes nothing but blanks.
+                    // A clause that is replaced by itself changes only blanks.
                     let squeezed = |text: &str| text.split_whitespace().map(str::to_owned).collect::<String>();
                     assert_eq!(squeezed(&rule.with(clause, own)), squeezed(&rule.text));
                 }
@@ -423,7 +423,7 @@ proptest! {
                     let listing = Listing::parse(family, &source(&text));
                     let prefixes: Vec<String> = listing.rules().filter_map(|rule| rule.log_prefix()).collect();
                     assert!(prefixes.iter().all(|prefix| prefix.starts_with(&sensor.prefix)), "{prefixes:?}");
-                    // No name writes a rule of its own.
+                    // No name can insert a rule.
                     assert_eq!(text.matches("-j LOG").count(), prefixes.len(), "{text}");
                 }
             }
@@ -509,7 +509,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// The examples themselves are good: a target that refuses everything would prove nothing.
+/// The examples are accepted without damage: a parser that refuses all input would prove nothing.
 #[test]
 fn undamaged_examples_are_read() {
     let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).expect("UTF-8");

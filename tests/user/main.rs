@@ -1,4 +1,4 @@
-//! What an ordinary user can test: no privilege, no kernel, and nothing installed but cargo.
+//! Tests that need no privilege, no kernel feature, and no program but cargo.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,9 @@
-//! What is handed out: the scripts that make static files and Debian packages. A package is made of the program under test and
-//! unpacked; that of a static file for every architecture takes too long here, see `docs/install.md` for how it was tried.
+//! The distributed files: the scripts that build static files and Debian packages. A package of the program under test
+//! is built and unpacked; that of a static file for every architecture takes too long here, see `docs/install.md` for
+//! how it was tested.
 //!
-//! And the crates that go into it: their licences, their versions and the Rust that they require. Advisories are not checked:
-//! their database is not in the registry.
+//! The test also checks the crates of the program: their licences, their versions and the Rust version that they
+//! require. Advisories are not checked: their database is not in the registry.
 //!
 //! Needs bash and dpkg-deb.
 
@@ -108,7 +109,7 @@ fn text<'a>(package: &'a Value, key: &str) -> &'a str {
 /// Licences under which a program under MIT or Apache-2.0 may be handed out with no duty but to name them.
 const PERMISSIVE: [&str; 3] = ["MIT", "Apache-2.0", "ISC"];
 
-/// Whether one of the licences to choose from is permissive, and each that comes with it.
+/// True if one of the alternative licences is permissive, and each that is required in addition.
 fn is_permissive(licence: &str) -> bool {
     let choice = licence.strip_suffix(" AND Unicode-3.0").unwrap_or(licence).trim_matches(['(', ')']);
     choice.split(" OR ").flat_map(|one| one.split('/')).any(|one| PERMISSIVE.contains(&one))

@@ -1,4 +1,4 @@
-//! The machine is untouched, however a run ends. Needs root.
+//! The machine is unchanged, however a run ends. Needs root.
 
 mod kills;
 
@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// Takes the machine's picture, lets `work` happen, and compares. The first run may load kernel modules.
+/// Compares the state of the machine before and after `work`. The first run may load kernel modules.
 fn untouched_by(work: impl FnOnce(&TempDir)) {
     let _machine = have_the_machine_alone();
     let private = tempfile::tempdir().expect("a folder");
@@ -31,7 +31,7 @@ fn untouched_by(work: impl FnOnce(&TempDir)) {
     assert_untouched(&before, private.path());
 }
 
-/// A run whose temporary files would go to `private`.
+/// A run whose temporary files would be in `private`.
 fn run_in(private: &TempDir, arguments: &[&str]) -> Ended {
     ended(command(arguments).env("TMPDIR", private.path()).output().expect("the program starts"))
 }
@@ -66,12 +66,12 @@ fn by_runs_that_are_interrupted() {
         for signal in [Signal::SIGINT, Signal::SIGTERM].repeat(8) {
             let ended = signalled(private, signal, moments.next());
             let of_signal = ended.status.signal() == Some(signal as i32);
-            // Before the program watches for signals, the kernel ends it; after its work it has its own status.
+            // Before the program has its signal handlers, the kernel ends it; after its work it has its own status.
             let talk = String::from_utf8_lossy(&ended.stderr);
             assert!(of_signal || matches!(ended.status.code(), Some(0 | 3)), "{signal}: {} {talk}", ended.status);
         }
         if !is_given_back() {
-            // A signal in the first moments, before anybody watched for it, is like a `kill -9`.
+            // A signal before the handlers are installed has the effect of `kill -9`.
             assert_eq!(run_in(private, &[HARDENED]).status, Some(0));
         }
     });
@@ -89,7 +89,7 @@ fn by_runs_that_are_killed_once_another_has_run() {
     });
 }
 
-/// The last one out gives the setting back; that may be a lab of somebody else.
+/// The last lab resets the setting; it may belong to another test.
 fn assert_given_back() {
     let deadline = Instant::now() + PATIENCE;
     while !is_given_back() {
@@ -105,12 +105,12 @@ fn is_given_back() -> bool {
 fn signalled(private: &TempDir, signal: Signal, after: Duration) -> std::process::Output {
     let child = command(&[HARDENED]).env("TMPDIR", private.path()).spawn().expect("the program starts");
     thread::sleep(after);
-    // It may have ended; it is not waited for yet, so the number is still its own.
+    // If it has ended, it has not been waited for yet, so its PID is not reused.
     kill(Pid::from_raw(child.id() as i32), signal).expect("send the signal");
     child.wait_with_output().expect("it ends")
 }
 
-/// Moments within the time that a run takes, the same ones every time: a linear congruential generator (Knuth, MMIX).
+/// Times within the duration of a run, the same ones every time: a linear congruential generator (Knuth, MMIX).
 struct Moments(u64);
 
 impl Moments {
@@ -124,7 +124,7 @@ impl Moments {
     }
 }
 
-/// The instrument of this file sees what it is there to see.
+/// The comparison of this file detects changes.
 #[test]
 fn leftovers_of_a_run_are_noticed() {
     let _machine = have_the_machine_alone();
@@ -180,13 +180,13 @@ fn plant_each_kind_of_change() {
     }
 }
 
-/// Found in review: only `run` gave the sysctl back when it was told to stop.
+/// Found in review: only `run` reset the sysctl when it was interrupted.
 #[test]
 fn by_a_scan_that_is_told_to_stop() {
     untouched_by(|private| {
         let rules = ["--rules", "scenarios/own-ruleset.v4", "-sSNFXA", "-p-"];
         for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
-            // What a test that kills its run left is not this scan's: the runs before have healed it.
+            // A test that killed its run may have left the setting: earlier runs have reset it.
             assert_given_back();
             let mut scan = Command::new(env!("CARGO_BIN_EXE_scanlab"))
                 .arg("scan")

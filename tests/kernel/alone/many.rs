@@ -9,7 +9,7 @@ use crate::support::binary::{Ended, HARDENED, ended, have_the_machine_alone};
 
 const AT_ONCE: usize = 40;
 
-/// Small ones, of every kind that takes its turn at the kernel log or has labs side by side.
+/// Short commands, of every kind that takes its turn at the kernel log or has several labs.
 const COMMANDS: [&[&str]; 4] = [
     &["run", "scenarios/own-ruleset.toml", "--format", "json", "--capture", "kmsg"],
     &["run", HARDENED, "--format", "json", "--capture", "nflog"],

@@ -1,4 +1,4 @@
-//! What looks at the whole machine, or blinds it.
+//! Tests that check the state of the whole machine, or disable its log.
 
 mod host;
 mod many;

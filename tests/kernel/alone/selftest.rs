@@ -14,7 +14,7 @@ use scanlab::probe::observation::Observation;
 use scanlab::probe::scan::Technique;
 use scanlab::probe::scan_pass::{PassNumbering, SEED};
 
-/// What each fault ends in, worked out by hand.
+/// The ending of each fault, worked out by hand.
 const ENDINGS: [(&str, &str); 11] = [
     ("none", "right"),
     ("nothing loaded", "caught"),
@@ -69,12 +69,13 @@ fn the_table_fits_a_terminal_and_the_machine_is_as_before() {
     assert_eq!(conntrack_count(), before);
 }
 
-/// Connections of the machine's own namespace. Where conntrack is not loaded yet, there are none.
+/// Connections of the machine's own namespace. There are none if conntrack is not loaded.
 fn conntrack_count() -> String {
     fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or_else(|_| "0\n".to_owned())
 }
 
-/// What comes of these probes in a lab with this fault. Port 24 leads to another machine; the rules make conntrack track.
+/// The result of these probes in a lab with this fault. Port 24 is redirected to another machine; the rules make
+/// conntrack track.
 fn lab_with(
     (flavour, link): (Flavour, LinkMode),
     sabotage: &std::sync::Arc<Sabotage>,
@@ -118,7 +119,7 @@ fn each_fault_is_really_planted_and_met() {
             Fault::BlindLog => assert_ends_in(&found, "the kernel log is blind"),
             Fault::LostRouting | Fault::LostTrace => assert_ends_in(&found, "the rule trace lost records"),
             Fault::LogOverrun => assert_ends_in(&found, "the kernel log lost records"),
-            // A table that is full looks like a filter: without the error, the port would be called filtered.
+            // A full table looks like a filter: without the error, the port would be reported as filtered.
             Fault::FullConntrack => assert_ends_in(&found, "the conntrack table lost records"),
         }
     }
@@ -129,7 +130,7 @@ fn assert_ends_in(found: &Result<Vec<Observation>, Error>, words: &str) {
     assert!(matches!(error, Error::CannotMeasure(_)) && error.to_string().starts_with(words), "{error}");
 }
 
-/// Nothing is sent, so nothing is forged: a right ending that proves nothing.
+/// Nothing is sent, so nothing is forged: a correct result that proves nothing.
 #[test]
 fn a_fault_that_the_instrument_never_met_is_not_planted() {
     let _machine = have_the_machine_alone();

@@ -11,10 +11,10 @@ use scanlab::net::Family;
 
 use super::Hosts;
 
-/// How long the machine may take for what takes no time.
+/// A generous time limit for short operations.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The monitor of a target; it ends with this value.
+/// A running monitor on a target; dropping it ends it.
 pub struct Monitor {
     child: Child,
     lines: Receiver<String>,
@@ -25,7 +25,7 @@ impl Hosts {
     pub fn monitor(&self, family: Family) -> Monitor {
         let child = self.target.run(move || {
             let mut command = Command::new("stdbuf");
-            // It would keep its lines in a buffer when they go to a pipe.
+            // Otherwise it would buffer its lines when they go to a pipe.
             command.args(["--output=L", "xtables-monitor", "--trace", &format!("--{family}")]).stdout(Stdio::piped());
             let child = command.spawn().expect("xtables-monitor (hint: it comes with iptables, see .ci/setup)");
             wait_for("xtables-monitor to listen", somebody_listens);
@@ -35,8 +35,8 @@ impl Hosts {
     }
 }
 
-/// Whether a socket of this namespace is in a group of `NETLINK_NETFILTER` (12). The table of procfs has columns: address,
-/// protocol, port, groups.
+/// True if a socket of this namespace has joined a group of `NETLINK_NETFILTER` (12). The table of procfs has columns:
+/// address, protocol, port, groups.
 fn somebody_listens() -> bool {
     let table = fs::read_to_string("/proc/thread-self/net/netlink").expect("procfs");
     let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -61,7 +61,7 @@ impl Monitor {
         Monitor { child, lines }
     }
 
-    /// All lines up to the first that holds `last`.
+    /// All lines up to the first one with `last`.
     pub fn lines_until(&self, last: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {

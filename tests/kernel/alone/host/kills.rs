@@ -1,5 +1,5 @@
-//! Eight commands at once, of every kind, killed at random moments: what is left of them is nothing, and those that were
-//! spared said what each says alone.
+//! Eight commands of every kind at once, killed at random times: nothing is left of them, and the output of those that
+//! were not killed is the same as alone.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -18,17 +18,17 @@ use crate::support::machine::names;
 use crate::support::ordinary::{Home, KILLED, Tun};
 use nix::sys::signal::Signal;
 
-/// Commands at a time, and kills in all.
+/// The number of commands at a time, and of kills in all.
 const AT_ONCE: usize = 8;
 const KILLS: usize = 200;
 
-/// Every fifth command is spared.
+/// Every fifth command is not killed.
 const SPARED: usize = 5;
 
-/// A command ends within this, alone.
+/// The longest time in milliseconds that a command needs alone.
 const MOMENTS: u64 = 500;
 
-/// Far more than the kills take.
+/// Far more than the kills need.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 const RULES: &str = "\
@@ -71,11 +71,11 @@ log = \"web: \"
 const SENSOR: &str =
     "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\nwatched = { HTTP = 80 }\nscans = [\"xmas\", \"syn\"]\n";
 
-/// Files of the folder in which everything runs.
+/// Files of the folder in which all commands run.
 const FILES: [(&str, &str); 4] =
     [("s.toml", SCENARIO), ("sensor.toml", SENSOR), ("rules.v4", RULES), ("rules.v6", RULES_V6)];
 
-/// What commands write there; they share the names, since a file has its name when it is whole.
+/// Files that commands write there; they share the names, since a file gets its name when it is complete.
 const WRITTEN: [&str; 3] = ["lines.log", "exec.txt", "exec.pcapng"];
 
 /// A kind of command that builds a lab.
@@ -112,20 +112,20 @@ const fn root(words: &'static str) -> Kind {
     Kind { who: Who::Root, words }
 }
 
-/// What became of a command.
+/// The end of a command.
 enum End {
     Killed,
     Ended { status: Option<i32>, said: String },
 }
 
-/// Starts it, and kills it at that moment unless it has ended; without a moment it is spared.
+/// Starts the command, and kills it at that time unless it has ended; `None` lets it end.
 fn run(home: &Home, private: &Path, kind: &Kind, moment: Option<Duration>) -> End {
     let words: Vec<&str> = kind.words.split(' ').collect();
     let mut command = match kind.who {
         Who::Root => home.as_root(&words),
         Who::AnOrdinaryUser => home.as_user(Tun::ForEverybody, &words),
     };
-    // What it says goes to a file without a name: nobody has to read while it runs.
+    // The output goes to a file without a name, so that it need not be read while the command runs.
     let mut said = tempfile::tempfile().expect("a file");
     command.env("TMPDIR", private).env("SOURCE_DATE_EPOCH", "1795449690");
     command.stdout(said.try_clone().expect("a copy")).stderr(said.try_clone().expect("a copy"));
@@ -141,7 +141,7 @@ fn run(home: &Home, private: &Path, kind: &Kind, moment: Option<Duration>) -> En
     }
 }
 
-/// Without nmap's comments, which tell the time of day.
+/// The output without nmap's comments, which contain the time of day.
 fn text(said: &mut File) -> String {
     let mut text = String::new();
     said.rewind().and_then(|()| said.read_to_string(&mut text)).expect("what it said");
@@ -152,7 +152,7 @@ fn text(said: &mut File) -> String {
 fn by_two_hundred_that_are_killed_while_eight_run() {
     let hardened = fs::read_to_string(HARDENED).expect("a scenario");
     let home = Home::new(KILLED, &[&FILES[..], &[("h.toml", &hardened)]].concat());
-    // The same moments every time, and others in `.ci/soak`; its seed is told where the test fails.
+    // The same times every time, and others in `.ci/soak`; a failing test prints the seed.
     let seed = env::var("SCANLAB_SEED").map_or(1, |text| text.parse().expect("SCANLAB_SEED is a number"));
     let kills = env::var("SCANLAB_KILLS").map_or(KILLS, |text| text.parse().expect("SCANLAB_KILLS is a number"));
     println!("seed {seed}");
@@ -180,14 +180,14 @@ fn by_two_hundred_that_are_killed_while_eight_run() {
         thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(lane))));
         println!("{killed:?} killed, {survived:?} survived, {:?}", start.elapsed());
         assert!(survived.iter().all(|survivors| survivors.load(Ordering::Relaxed) > 0), "{survived:?}");
-        // Whatever the last of them left of the one setting, the next run gives it back.
+        // If the last one left the setting changed, the next run resets it.
         assert_eq!(run_in(private, &[HARDENED]).status, Some(0));
         assert_given_back();
         assert_eq!(names(home.path()), files_of_the_home());
     });
 }
 
-/// What a command said that was not killed; all are as they should be.
+/// The output of a command that was not killed; all of them must succeed.
 fn spared(kind: &Kind, end: End) -> String {
     match end {
         End::Ended { status: Some(0), said } => said,
