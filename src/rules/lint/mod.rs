@@ -8,6 +8,7 @@ mod conntrack;
 mod default_deny;
 mod flags;
 mod icmp;
+mod interface;
 mod limit;
 mod log_order;
 mod prefix;
@@ -140,7 +141,7 @@ const CHECKS: &[fn(&Listing) -> Vec<LintFinding>] = &[
     icmp::check,
     repeated::check,
     default_deny::check,
-    typography::check_interfaces,
+    interface::check,
 ];
 
 /// Repeated declarations of tables and chains: the rules in the file are not those that are loaded.

@@ -1,7 +1,7 @@
-//! Damage to a rule by a word processor or a web page, and a misreading by iptables.
+//! Damage to a rule by a word processor or a web page.
 
 use super::{FindingKind, LintFinding};
-use crate::rules::iptables_save::{Listing, Match, Rule};
+use crate::rules::iptables_save::Listing;
 
 /// Typographic quotes, dashes and blanks outside of quoted text. iptables 1.8.9: `“x”` is accepted, with the quotes in
 /// the log; `“two words”` and `–dport` are a `Bad argument`; a no-break space becomes part of its word.
@@ -56,22 +56,4 @@ fn hyphens(before: &str, behind: &str) -> &'static str {
     let word = behind.split(char::is_whitespace).next().unwrap_or_default();
     let begins = before.is_empty() || before.ends_with([' ', '\t']);
     if begins && !word.starts_with('-') && word.chars().count() > 1 { "--" } else { "-" }
-}
-
-/// `-ieth0`: iptables 1.8.9, both backends, saves `-i -ieth0`. No interface has such a name, so the rule is dead.
-pub(super) fn check_interfaces(listing: &Listing) -> Vec<LintFinding> {
-    listing.rules().filter_map(|rule| glued_interface(listing, rule)).collect()
-}
-
-fn glued_interface(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
-    let glued = |name: &str| name.starts_with("-i") || name.starts_with("-o");
-    let (clause, name) = rule.clauses.iter().find_map(|clause| match &clause.ask {
-        Match::InInterface(name) | Match::OutInterface(name) if glued(name) => Some((clause, name)),
-        _ => None,
-    })?;
-    let (option, rest) = name.split_at(2);
-    let negation = if clause.negated { "! " } else { "" };
-    let message = format!("iptables takes `{name}` for the name of the interface: no packet comes from there");
-    let fix = rule.with(clause, &format!("{negation}{option} {rest}"));
-    Some(LintFinding::new(FindingKind::GluedInterface, listing, rule.line, message).fix(fix))
 }
