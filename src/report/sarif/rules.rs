@@ -154,6 +154,10 @@ fn of_lint(kind: FindingKind) -> &'static str {
         FindingKind::PrefixWithoutBlank => "A log prefix without a blank at its end runs into what follows it.",
         FindingKind::Typography => "Quotes, dashes or blanks of a word processor.",
         FindingKind::GluedInterface => "The dash of the option is read as part of the interface's name.",
+        FindingKind::InterfaceAlias => {
+            "The alias of an interface is an address: no packet comes from it or leaves by it."
+        }
+        FindingKind::InterfaceWildcard => "In the name of an interface `*` is a character; the wildcard is `+`.",
         FindingKind::LimitOnDeny => "A rate limit on DROP or REJECT lets through what is more.",
         FindingKind::LimitBeforeMatch => {
             "A rate limit that is asked before the other matches is used up by any packet."

@@ -57,6 +57,10 @@ pub enum FindingKind {
     Typography,
     /// `-ieth0`, which iptables reads as the interface `-ieth0`.
     GluedInterface,
+    /// `-i eth0:1`, which is an address and no interface.
+    InterfaceAlias,
+    /// `-i eth*`, whose `*` is no wildcard.
+    InterfaceWildcard,
     /// A rate limit on DROP or REJECT.
     LimitOnDeny,
     /// A rate limit that is evaluated before the other matches.

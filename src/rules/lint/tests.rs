@@ -72,6 +72,28 @@ fn typography_is_found_outside_of_quotes() {
 }
 
 #[test]
+fn interface_names_that_no_interface_has_are_reported() {
+    insta::assert_snapshot!(v4("-A INPUT -i eth0:1 -j ACCEPT
+-A INPUT ! -i eth0:1 -j ACCEPT
+-A OUTPUT -o eth0:1 -j DROP
+-A INPUT -i eth* -j DROP
+-A OUTPUT ! -o * -j DROP"), @r"
+    rules.v4:2: interface-alias: `eth0:1` is an address of `eth0` and no interface: no packet comes from there
+      = write `-i eth0`, and `-d` with the address of `eth0:1`
+    rules.v4:3: interface-alias: `eth0:1` is an address of `eth0` and no interface: no packet comes from there
+    rules.v4:4: interface-alias: `eth0:1` is an address of `eth0` and no interface: no packet leaves by it
+      = write `-o eth0`, and `-s` with the address of `eth0:1`
+    rules.v4:5: interface-wildcard: the `*` of `eth*` is a character to iptables, whose wildcard is `+`: no packet comes from there
+      = -A INPUT -i eth+ -j DROP
+    rules.v4:6: interface-wildcard: the `*` of `*` is a character to iptables, whose wildcard is `+`: no packet leaves by it
+      = -A OUTPUT ! -o + -j DROP
+    ");
+    for name in ["eth0", "eth+", "eth0.1", "e*0"] {
+        assert_eq!(v4(&format!("-A INPUT -i {name} -j ACCEPT")), "", "{name}");
+    }
+}
+
+#[test]
 fn what_the_moment_decides_is_told() {
     insta::assert_snapshot!(v4("-A INPUT -p tcp --dport 22 -m time --timestart 08:00 -m time --timestop 20:00 -j ACCEPT
 -A INPUT -s 192.0.2.1,192.0.2.2 -m quota --quota 1000 -j ACCEPT
