@@ -1,20 +1,36 @@
-//! The lab: a temporary network namespace with the ruleset under test on one end of a TAP or TUN interface and the
-//! prober on the other. Everything in here is the real kernel; only this folder has code for the processes, sockets and
-//! files of a run.
+//! The lab: a temporary network namespace of the running kernel, with the ruleset under test at one end of a TAP or TUN
+//! interface and the prober at the other. Processes, sockets and namespaces are in this room only.
 //!
-//! A `user_namespace` lets ordinary users have a lab. Labs of several runs are kept apart by locks in a `lock_folder`,
-//! which also holds the `tokens`, of which the machine has a fixed number; a `notice` says what a run waits for. The
-//! modules follow the order of [`Lab::run`]: `nf_log_netns` lets LOG rules print, `namespace` makes the namespace and
-//! proves it, `pinned_sysctls` pins its sysctls, `interface` and `netcfg` make the `link`, with a `fence` of its own if
-//! there is no ARP, `services` listen, `readiness` waits for the host's addresses, `own_table` catches canaries,
-//! `loading` makes `iptables` load the ruleset unchanged (a program that is `confined` to that), and its `nflog_copy`
-//! if lines are read through NFLOG, `canaries` prove the instruments, `exchange` sends probes and attributes to each
-//! what it caused (`paths` from the trace, read with the `rule_index`; the `witnesses` must agree; `flows` that probes
-//! share are kept apart), and `neighbours` discovers neighbours. `conntrack_watch` keeps the conntrack table from
-//! filling up, `icmp_watch` notices errors that the host could not send. `sweep` sends everything that a ruleset
-//! distinguishes, with limits removed by `limit_override`. `sessions` are open connections while rules are loaded.
-//! `relay` puts a real `running_tool` on the other end of the link, in a namespace of its own (`tool_side`). `fault` is
-//! for the self-test only: it breaks the others on purpose.
+//! [`Lab::run`] takes these steps in this order:
+//!
+//! | step | modules |
+//! | --- | --- |
+//! | let LOG rules print in every namespace | `log::nf_log_netns` |
+//! | enter a new network namespace, and prove it | `host::namespace` |
+//! | open the source of log lines | `log::log_source`: `log::kernel_log` or `log::nflog_lines` |
+//! | pin sysctls | `host::pinned_sysctls` |
+//! | make the link | `host::interface`, `host::netcfg`, `host::link`; `host::fence` where there is no ARP |
+//! | listen | `host::services` |
+//! | wait for the host's addresses | `host::readiness` |
+//! | load the lab's own table, which catches canaries | `trace::own_table` |
+//! | load the ruleset as given; with NFLOG capture, a copy, too | `host::loading`, `host::iptables`, `host::confined` |
+//! | read the rule trace | `trace::paths`, `trace::rule_index` |
+//! | send canaries, which prove that log and trace are read | `probing::canaries` |
+//! | send probes, and assign replies, lines and paths to them | `probing::exchange`, `probing::attribution`, `probing::flows` |
+//! | compare what reply, log and trace say | `probing::witnesses` |
+//! | send canaries again; assert that nothing was lost | `probing::canaries`, `host::conntrack_watch`, `host::icmp_watch` |
+//!
+//! The other modules:
+//!
+//! - `host::user_namespace` gives an ordinary user a lab. `host::lock_folder` has the locks that keep labs of several runs
+//!   apart, `probing::tokens` limits how many labs the machine has at a time, `host::notice` says what a run waits for.
+//! - `log::nflog_copy` makes the copy for NFLOG capture, with NFLOG in place of LOG.
+//! - `host::neighbours` asks for the host's MAC address by ARP and neighbour discovery.
+//! - `probing::sweep` sends every packet that a ruleset distinguishes, with limits removed by `probing::limit_override`.
+//! - `probing::sessions` holds connections while rules are loaded.
+//! - `tool::relay` puts a real tool (`tool::running_tool`) in the place of the prober, in a namespace of its own
+//!   (`tool::tool_side`).
+//! - `fault` is for the self-test only: it makes one of the other modules fail on purpose.
 
 mod fault;
 mod host;
