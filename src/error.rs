@@ -1,6 +1,6 @@
 //! Errors, in two classes that never share an exit status: the input is wrong ([`InputError`], 2) or the lab cannot
-//! measure ([`CannotMeasure`], 3). A firewall that behaves wrongly is neither: it is a *mismatch*, the product, and is
-//! in `compare`.
+//! measure ([`CannotMeasure`], 3). A firewall that behaves wrongly is neither: it is a *mismatch*, which
+//! [`verdict`](crate::verdict) finds.
 //!
 //! A variant holds facts; all messages are here.
 

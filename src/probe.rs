@@ -1,7 +1,8 @@
-//! Probes: crafted frames that equal nmap's on the wire, and the frames of the scanner's own kernel that belong to them
-//! (the RST that closes a half-open connection, the rest of a full connect).
+//! Probes: the scan techniques and the port state that each reply means ([`scan`]), crafted frames that equal nmap's on the
+//! wire, and the frames of the scanner's own kernel that belong to them (the RST that closes a half-open connection, the
+//! rest of a full connect).
 //!
-//! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. Pure: this room sends nothing.
+//! Sources: captures of nmap 7.93 and of Linux 6.18's `connect()`, field by field. This room sends nothing; the lab does.
 
 mod answer;
 pub(crate) mod canary;

@@ -1,4 +1,6 @@
-//! Questions before a deployment: five questions of the administrator, with answers in plain words.
+//! The measurements of `scanlab check`: the questions of the administrator before a deployment ([`PredeployQuestion`]), with
+//! answers in plain words. The module of a question has a function `answer`: that of `lockout` decides whether SSH is locked
+//! out.
 //!
 //! The answers are measured: by the checks of a run, by a scan in either family, and by connections that are open while
 //! the rules are loaded. Only facts of a file or an address are read (`mac_masquerade`).

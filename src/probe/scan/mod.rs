@@ -1,15 +1,11 @@
-//! The scan techniques of nmap: the packets of each, and its interpretation of the answer.
+//! The scan techniques of nmap: the packets of each ([`Technique::profile`]), and the port state and reason that a reply
+//! means ([`interpret`]) or silence means ([`no_response`]).
 //!
-//! Pure: this room has no namespaces, rulesets or expectations.
+//! Pure: no namespaces, rulesets or expectations.
 //!
-//! # To add a technique
-//!
-//! Add a variant to [`Technique`], and its row to the table in the same file. Nothing else: its packets, the verdicts,
-//! the owner of its log line, and the names in scenarios, on the command line and in reports are all derived from the
-//! row. A technique that does not consist of TCP flags needs a [`Protocol`](crate::net::Protocol), which `probe` has to
-//! write and `reply` has to parse.
-//!
-//! A *sensor* has expectations of some techniques only: [`Technique::DERIVED`] and [`Technique::LOGGED`] list them.
+//! The row of a technique in the table of `technique` has its TCP flags, the meaning of its replies, and its names in
+//! scenarios, on the command line and in reports. CONTRIBUTING.md lists what else a new technique needs. A *sensor* has
+//! expectations of some techniques only: [`Technique::DERIVED`] and [`Technique::LOGGED`] list them.
 //!
 //! Source of every fact: the nmap reference guide, "Port scanning techniques", and captures of nmap 7.93.
 

@@ -1,5 +1,5 @@
 //! Parses frames from the host. Frames are not trusted: no content makes the parser panic or read past the frame's end.
-//! The parser draws no conclusions; `scan` derives port states from its results.
+//! The parser draws no conclusions; [`scan::interpret`](crate::probe::scan::interpret) derives port states from its results.
 
 use std::net::IpAddr;
 
