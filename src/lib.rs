@@ -26,12 +26,24 @@
 //!       └─► plan ─► probes ──► lab.send ─► observations ─► compare ─► checks ─► explain ─► report ─► exit status
 //! ```
 //!
+//! | step | module |
+//! | --- | --- |
+//! | the scenario and the sensor are read | [`intent::scenario`], [`sensor`] |
+//! | the ruleset of the sensor is generated | [`rules::generate`] |
+//! | *plan*: the cells of the scenario, and which of them share a lab | [`intent::plan`] |
+//! | *expect*: the expectation of each cell, by the *oracle* | [`intent::expect`] |
+//! | probes are sent, replies, lines and paths assigned to them | [`lab`] |
+//! | a reply, or silence, becomes a port state | [`probe::scan`] |
+//! | *compare*: a check for each cell | [`verdict::compare`] |
+//! | *explain*: the rules that a mismatch is due to | [`verdict::explain`] |
+//! | these steps are taken, in this order | [`commands::run`] |
+//! | report and exit status | [`report`], [`cli`] |
+//!
 //! A patch that [`verdict::explain`] proposes passes through the same steps before it is shown, and so does every mutant of
 //! [`commands::mutate`]. What a rule *does* is measured, always. A rule is *read* ([`rules::iptables_save`]) to say why it
 //! did not match, to choose what to send, and to mutate it.
 //!
-//! Expectations ([`intent::expect`]) come from the sensor alone and never from the ruleset; otherwise both would share one
-//! bug.
+//! Expectations come from the sensor alone and never from the ruleset; otherwise both would share one bug.
 //!
 //! [`verdict::findings`] need no expectations: [`rules::sweep`] plans every packet that a ruleset distinguishes, the lab
 //! sends them all, and a rule that none of them matches is dead if [`rules::space`] proves it for all other packets, too.
@@ -39,21 +51,22 @@
 //!
 //! # Rooms
 //!
-//! A room imports from the rooms below it only; `tests/user/architecture.rs` checks it.
+//! A room is a top-level module, and a floor is a layer. A room imports from the rooms below it in this table only;
+//! `tests/user/architecture.rs` checks it.
 //!
 //! | floor | room | |
 //! | --- | --- | --- |
-//! | 11 | [`cli`] | arguments, files, terminal and exit status; the only reader of the environment |
+//! | 11 | [`cli`] | arguments (nmap's options, too), files, terminal and exit status; the only reader of the environment |
 //! | 10 | [`report`] | facts, formatted for people and programs, one file for each format |
-//! | 9 | [`commands`] | the measurements of each subcommand, without a screen |
+//! | 9 | [`commands`] | the measurements of each subcommand, those of `check` in [`commands::predeploy`] |
 //! | 8 | [`verdict`] | conclusions from observations: comparison, explanation, findings |
 //! | 7 | [`lab`] | processes, sockets and namespaces: the only room that runs anything |
 //! | 6 | [`rules`] | rulesets as text: reader, generator, lints, mutants, and sets of packets |
 //! | 6 | [`intent`] | scenarios, the plan of their checks, and the oracle, which never sees the ruleset |
 //! | 5 | [`sensor`] | the host under test as its file describes it, for oracle and generator alike |
-//! | 4 | [`probe`] | packets to send, and what may come of them |
-//! | 3 | [`wire`] | bytes and headers, in both directions |
-//! | 2 | [`log_line`] | the kernel's LOG line, in both directions |
+//! | 4 | [`probe`] | scan techniques, packets to send, and the port state that each reply means |
+//! | 3 | [`wire`] | packets as bytes: headers written, and replies read |
+//! | 2 | [`log_line`] | the kernel's LOG line, read and printed |
 //! | 2 | [`error`] | errors, with the place and a hint |
 //! | 1 | [`net`] | addresses, ports, services, rates, conntrack states, sysctls |
 //! | 1 | [`text`] | escaping and splitting of text |
@@ -66,16 +79,25 @@
 //!
 //! - *batch*: probes that are sent together, between two canaries, and end with a fence.
 //! - *canary*: a packet that the lab's own table logs; it proves that log and trace are being read.
+//! - *capture*: the way log lines are read, from the kernel's log or through NFLOG.
 //! - *cell*: one technique, port and family of a scenario; *check*: a cell with its result, or a check of MAC, rate or
 //!   packet.
+//! - *coverage*: the rules of a ruleset that a run exercised.
+//! - *fault*: a defect that the self-test plants in an instrument of the lab.
 //! - *fence*: the last frame of a batch, which the host always answers; after its answer no other can come.
+//! - *finding*: a rule that no packet can reach, or a difference between the families; measured, and proved where possible.
 //! - *flavour*: the backend of iptables, nft (nf_tables) or legacy (x_tables).
 //! - *lab*: a namespace with one host, its rules, and a link to the prober.
+//! - *known*: a mismatch that a `[[known]]` row of the scenario expects.
 //! - *lead*: the packets before a stimulus, which give it its conntrack state.
+//! - *lint*: advice on the text of a ruleset; nothing is measured.
 //! - *mutant*: a ruleset with one deliberate mistake.
+//! - *oracle*: [`intent::expect`], which derives expectations from a sensor.
 //! - *packet row*: a row of a scenario about a packet that is no scan.
+//! - *path*: the rules and policies that a packet met, from the rule trace.
+//! - *phase*: one technique over all its ports in one family, in a scan ([`ScanPass`](probe::scan_pass::ScanPass)).
 //! - *prober*: the other end of the link, which scans; *host*: the machine with the rules.
-//! - *sensor*: the file that says what the host serves, watches and refuses.
+//! - *sensor*: the host as its file describes it: what it serves, watches, refuses and logs.
 //! - *stimulus*: a packet of a *sweep*, the packets that a ruleset distinguishes.
 //! - *witness*: a source of facts on a packet (reply, log, trace), or a packet that confirms a claim.
 //!
@@ -112,13 +134,13 @@
 //! In `exec` a real tool takes the place of the prober: a relay between two TAPs records every frame, and ties lines and
 //! paths to it. The tool runs under the first process of a PID namespace, so that it cannot outlive scanlab.
 //!
-//! # The host is sacred
+//! # The machine is left as it is
 //!
 //! The namespace has no name; it lives by its file descriptors, so that `kill -9` leaves nothing. Code that changes rules,
-//! links or sysctls needs the proof (`Isolated`) that its thread is not in the host's namespace. The one
-//! exception, and only where the kernel's own log is read, is `nf_log_all_netns`, without which LOG rules print in the first
-//! namespace only: it is counted by a lock that only root may open, restored by the last run to end, and repaired by the
-//! next run or by `scanlab doctor`. Locks are files in a folder that the last run removes.
+//! links or sysctls needs the proof (`Isolated`) that its thread is not in the machine's own namespace. The one exception, and
+//! only where the kernel's own log is read, is the sysctl `nf_log_all_netns` (`lab::log::nf_log_netns`), without which LOG rules
+//! print in the first namespace only: its users are counted by a lock that only root may open, the last run to end restores
+//! it, and after a `kill -9` the next run or `scanlab doctor` does. Locks are files in a folder that the last run removes.
 //!
 //! Labs share the kernel's log with the whole machine: they take turns, and a line belongs to a probe only if it carries the
 //! addresses, ports and number of that probe.
