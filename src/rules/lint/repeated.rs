@@ -11,17 +11,19 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     let mut chains: BTreeMap<&str, usize> = BTreeMap::new();
     let mut findings = Vec::new();
     for (line, text) in (1..).zip(listing.source.text.lines()) {
-        let name = |text: &'_ str| text.split_ascii_whitespace().next().map(str::len).unwrap_or_default();
-        if let Some(rest) = text.strip_prefix('*') {
+        if let Some(name) = text.strip_prefix('*').map(name) {
             chains.clear();
-            let first = tables.insert(&rest[..name(rest)], line);
-            findings.extend(first.map(|first| table(listing, line, first, &rest[..name(rest)])));
-        } else if let Some(rest) = text.strip_prefix(':') {
-            let first = chains.insert(&rest[..name(rest)], line);
-            findings.extend(first.map(|first| chain(listing, line, first, &rest[..name(rest)])));
+            findings.extend(tables.insert(name, line).map(|first| table(listing, line, first, name)));
+        } else if let Some(name) = text.strip_prefix(':').map(name) {
+            findings.extend(chains.insert(name, line).map(|first| chain(listing, line, first, name)));
         }
     }
     findings
+}
+
+/// The name of a declaration. iptables-restore 1.8.9 skips blanks before it.
+fn name(declaration: &str) -> &str {
+    declaration.split_ascii_whitespace().next().unwrap_or_default()
 }
 
 /// Measured with 1.8.9: the second `*filter` deletes the content of the first; policies too with iptables-nft-restore.

@@ -72,6 +72,14 @@ fn typography_is_found_outside_of_quotes() {
 }
 
 #[test]
+fn chain_declared_twice_after_a_blank_is_reported() {
+    insta::assert_snapshot!(v4(": \u{e9}t\u{e9} - [0:0]\n:\u{e9}t\u{e9} -"), @r"
+    rules.v4:3: chain-twice: chain été is declared a second time, after line 2: the last policy counts, and a chain of one's own loses the rules that it has so far
+      = delete this line
+    ");
+}
+
+#[test]
 fn interface_names_that_no_interface_has_are_reported() {
     insta::assert_snapshot!(v4("-A INPUT -i eth0:1 -j ACCEPT
 -A INPUT ! -i eth0:1 -j ACCEPT
