@@ -42,7 +42,7 @@ fn a_rule_that_names_its_ports_asks_for_no_other_port_whatever_it_looks_at() {
     let asks = |rule: &str| {
         let text = format!("*filter\n-A INPUT {rule} -j DROP\nCOMMIT\n");
         let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
-        listing.rules().any(|rule| may_ask_for_any_port(rule))
+        listing.rules().any(may_ask_for_any_port)
     };
     let string = "-m string --algo bm --string x";
     for ports in

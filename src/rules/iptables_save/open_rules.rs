@@ -134,7 +134,7 @@ mod tests {
     fn rules(texts: &[&str]) -> Vec<Rule> {
         let lines: String = texts.iter().map(|text| format!("-A INPUT {text}\n")).collect();
         let source = Source { name: "rules.v4".into(), text: format!("*filter\n{lines}COMMIT\n").into() };
-        Listing::parse(Family::Ipv4, &source).rules().map(|rule| rule.clone()).collect()
+        Listing::parse(Family::Ipv4, &source).rules().cloned().collect()
     }
 
     #[test]

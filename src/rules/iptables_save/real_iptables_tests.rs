@@ -54,7 +54,7 @@ fn meaning(rule: &Rule) -> Meaning {
 fn check(family: Family, program: &str, rule: &str) {
     let text = ruleset(rule);
     let saved = saved(program, &text).unwrap_or_else(|error| panic!("{program}: {rule}: {error}"));
-    let rules = |text: &str| -> Vec<_> { read(family, text).rules().map(|rule| meaning(rule)).collect() };
+    let rules = |text: &str| -> Vec<_> { read(family, text).rules().map(meaning).collect() };
     assert_eq!(rules(&text), rules(&saved), "{program}: {rule}\n{saved}");
 }
 

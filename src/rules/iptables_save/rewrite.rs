@@ -123,7 +123,7 @@ mod tests {
     fn read(text: &str) -> Rule {
         let text = format!("*filter\n{text}\n");
         let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
-        listing.rules().next().map(|rule| rule.clone()).expect("one rule")
+        listing.rules().next().cloned().expect("one rule")
     }
 
     /// The rule without each of its clauses in turn.

@@ -91,7 +91,7 @@ mod tests {
     fn read(rule: &str) -> Rule {
         let text = format!("*filter\n-A INPUT {rule}\nCOMMIT\n");
         let listing = Listing::parse(Family::Ipv4, &Source { name: "rules".into(), text: text.into() });
-        listing.rules().next().map(|rule| rule.clone()).unwrap()
+        listing.rules().next().cloned().unwrap()
     }
 
     #[test]
