@@ -7,7 +7,7 @@ use crate::lab::{Capture, Flavour, LabOptions, LinkMode};
 use crate::net::sysctl::Sysctls;
 use crate::rules::admission::Limits;
 
-/// What labs are made with.
+/// The options of labs.
 #[derive(Debug, Clone, Args)]
 pub struct EquipmentArguments {
     /// Which of the installed iptables to use
@@ -37,7 +37,7 @@ pub enum FlavourArgument {
     Both,
 }
 
-/// What lies between prober and host.
+/// The kind of link between prober and host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LinkArgument {
     /// Ethernet frames
@@ -46,7 +46,7 @@ pub enum LinkArgument {
     Tun,
 }
 
-/// How log lines are read.
+/// The source of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CaptureArgument {
     /// nflog for `check`, `record` and `diff`; else kmsg where that can be read and LOG rules can be made to print, else nflog

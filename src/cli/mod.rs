@@ -123,7 +123,7 @@ enum ScanlabCommand {
     },
 }
 
-/// How to report.
+/// The format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
     /// for people

@@ -10,7 +10,7 @@ use crate::lab::WatchedEvents;
 use crate::report::{self, Report};
 use crate::text::ci_escape::Inert;
 
-/// How to report, and where to.
+/// The formats and destinations of reports.
 #[derive(Debug, Args)]
 pub struct ReportArguments {
     /// How to report
@@ -24,7 +24,7 @@ pub struct ReportArguments {
     quiet: bool,
 }
 
-/// How to report a run.
+/// The format of a report on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RunFormat {
     /// for people

@@ -148,7 +148,7 @@ impl ScanOptions {
     }
 }
 
-/// How to report a scan.
+/// The format of a report on a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ScanFormat {
     /// for people

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use crate::error::Result;
 use crate::report;
 
-/// What there is a schema of.
+/// The kind of file that a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaSubject {
     /// what `--format json` prints

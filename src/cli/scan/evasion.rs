@@ -12,7 +12,7 @@ use crate::probe::ProbeOverrides;
 use crate::probe::scan::Technique;
 use crate::wire::tcp_flags::TcpFlagsOctet;
 
-/// What a probe is to look like, where it is not the technique's own look.
+/// The fields of probes that differ from those of the technique.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct EvasionArguments {
     /// The TCP flags that are sent: names, like SYNFIN, or a number

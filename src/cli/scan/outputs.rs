@@ -20,7 +20,7 @@ pub enum NmapFormat {
     Grepable,
 }
 
-/// Where to write.
+/// The files of nmap's formats.
 #[derive(Debug, Args)]
 pub struct OutputArguments {
     /// Write nmap's normal output to a file; `-` is standard output; also -oN FILE

@@ -1,7 +1,7 @@
 //! Chooses the packets of a recording in addition to scans: of all packets of a sweep, one of each kind for each
 //! effect, and for each possible mistake in a rule one that would show it.
 //!
-//! Whether a packet would show a mistake is derived (`walk`) and not measured: no lab is built for a mutant here. A
+//! The packets that would show a mistake are derived (`walk`) and not measured: no lab is built for a mutant here. A
 //! wrong result makes a recording longer, or lets a mutant survive, and never makes it false.
 
 use std::collections::{BTreeSet, HashSet};

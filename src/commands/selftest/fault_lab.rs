@@ -28,7 +28,7 @@ const RULESET: &str = "\
 COMMIT
 ";
 
-/// Whether packets leave the modelled world. With a nat table, probes are sent one by one.
+/// The extent of the world. With a nat table, probes are sent one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum World {
     /// No packet leaves.

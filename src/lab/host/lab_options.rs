@@ -25,14 +25,14 @@ pub struct LabOptions {
     pub sysctls: Sysctls,
 }
 
-/// What lies between prober and host (Documentation/networking/tuntap.rst).
+/// The kind of link between prober and host (Documentation/networking/tuntap.rst).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkMode {
     /// Ethernet frames: MAC addresses, ARP, neighbour discovery.
     #[default]
     Tap,
-    /// IP packets: none of these.
+    /// IP packets, without MAC addresses, ARP and neighbour discovery.
     Tun,
 }
 
@@ -51,14 +51,14 @@ impl LinkMode {
     }
 }
 
-/// How the lines of LOG rules are read.
+/// The source of the lines of LOG rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Capture {
-    /// As the kernel prints them, from `/dev/kmsg`.
+    /// The kernel's log, `/dev/kmsg`.
     #[default]
     Kmsg,
-    /// From a copy of the ruleset with NFLOG in the place of LOG: each line is rendered as the kernel would.
+    /// A copy of the ruleset with NFLOG in place of LOG: each line is rendered as the kernel would print it.
     Nflog,
 }
 

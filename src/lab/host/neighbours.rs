@@ -23,7 +23,7 @@ pub struct DiscoveredMacs {
     pub arp: Option<Mac>,
     /// The MAC address in the neighbour advertisement; `None` if the solicitation stayed unanswered.
     pub advertised: Option<Mac>,
-    /// What keeps the advertisement from the neighbour; `None` if it arrived.
+    /// The reason why the advertisement does not arrive; `None` if it does.
     pub hidden: Option<Hidden>,
     /// True if the host's own solicitation went out, its answer came in, and a packet followed.
     pub resolves: bool,

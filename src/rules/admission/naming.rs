@@ -1,7 +1,7 @@
 //! The extensions that a line names.
 //!
-//! Whether `-j` is an option or the argument of one depends on the options of every extension. A wrong entry in such a
-//! table would hide a name, so a word that looks like `-j` or `-m` counts as one at any position.
+//! The options of every extension decide if `-j` is an option or the argument of one. A wrong entry in such a table
+//! would hide a name, so a word that looks like `-j` or `-m` counts as one at any position.
 
 use std::ops::Range;
 

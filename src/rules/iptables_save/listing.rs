@@ -22,12 +22,12 @@ pub struct PlacedRule<'a> {
 }
 
 impl PlacedRule<'_> {
-    /// Whether `step` is of this rule.
+    /// True if `step` is a match of this rule.
     pub fn is(&self, step: &Step) -> bool {
         step.rule == Some(self.number) && step.is_in(self.table, self.chain)
     }
 
-    /// Whether it matched a packet on this path.
+    /// True if the rule matched a packet on this path.
     pub fn is_on(&self, path: &Path) -> bool {
         path.steps.iter().any(|step| self.is(step))
     }
