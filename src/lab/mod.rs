@@ -62,8 +62,8 @@ pub use host::user_namespace::{Privilege, enter_if_needed as enter_user_namespac
 pub use log::nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
 pub use probing::limit_override::LimitOverride;
 pub use probing::sessions::{
-    AfterLoad, Attempt, ClientConnection, ConnectionRow, Cut, Endurance, FirstSpeaker, Halt, Held, IN_A_ROW, Opening,
-    ROUNDS, Session, SpentBy, Survival, Timing,
+    AfterLoad, Attempt, ClientConnection, ConnectionRow, Cut, Endurance, FirstSpeaker, Halt, Held, IN_A_ROW, Lost,
+    Opening, ROUNDS, Session, SpentBy, Survival, Timing,
 };
 pub use probing::tokens::Token;
 pub use tool::running_tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
@@ -85,6 +85,7 @@ use self::probing::canaries::Canaries;
 use self::probing::exchange::{BATCH, Exchange};
 use self::probing::flows::{Flows, ProbeBatch};
 use self::probing::fresh_limits::{LimitUse, Spending};
+use self::probing::retransmission::PROBE_RETRIES;
 use self::trace::ct_state::CtStateReader;
 use self::trace::legacy_trace::XTracer;
 use self::trace::nfnetlink::Nfnetlink;
@@ -336,7 +337,8 @@ impl<'a> Lab<'a> {
         while probes.peek().is_some() {
             batch.clear();
             batch.extend(probes.by_ref().take(self.batch));
-            let observed = self.send(&batch)?;
+            let mut observed = self.send(&batch)?;
+            self.send_again(&batch, &mut observed)?;
             batch.iter().zip(observed).try_for_each(|(probe, observation)| each(probe, observation))?;
             rest(self.drain_rest())?;
         }
@@ -353,8 +355,10 @@ impl<'a> Lab<'a> {
     fn send_batch(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
         self.add_permanent_neighbours(probes.iter().map(|probe| probe.flow.prober).collect())?;
         self.conntrack.flush_before(&self.netlink, probes.len())?;
+        let retries = if self.has_chance() { PROBE_RETRIES } else { 0 };
         let (link, log, paths) = (&mut self.link, &mut self.log, self.paths.as_mut());
-        let mut exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
+        let exchange = Exchange::begin(link, log, &self.services, paths, self.ports)?;
+        let mut exchange = exchange.with_retries(retries);
         let observed = exchange.observe(probes);
         if observed.is_err() {
             // A full table drops probes, and a full socket answers; the loss explains more than the error of the
@@ -420,7 +424,8 @@ impl<'a> Lab<'a> {
                 self.renew_limits()?;
                 spent.clear();
             }
-            let observed = self.send(batch)?;
+            let mut observed = self.send(batch)?;
+            self.send_again(batch, &mut observed)?;
             let spent = spent.entry(family).or_default();
             for ((index, probe), observation) in (index..).zip(batch).zip(&observed) {
                 spent.record(probe, observation);

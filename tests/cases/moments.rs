@@ -3,19 +3,85 @@
 use std::fs;
 use std::path::Path;
 
+use super::binary::Ended;
 use super::{facts, scanlab};
 
-#[test]
-fn a_rule_of_the_moment_that_cuts_sessions_is_reported_once_and_with_its_cause() {
+/// `check` of the rules of a healthy machine with one rule more, in front of all that let in.
+fn check_with(rule: &str, flavour: &str) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rules.v4");
     let text = fs::read_to_string(Path::new("tests/cases/sessions/healthy.v4")).expect("rules");
-    let rule = "-A INPUT -p tcp --dport 22 -m time --timestart 03:00 --timestop 03:05 -j DROP";
     let lo = "-A INPUT -i lo -j ACCEPT\n";
     fs::write(&file, text.replacen(lo, &format!("{lo}{rule}\n"), 1)).expect("write the rules");
     let rules = file.to_str().expect("a name");
-    let words = ["check", "--sensor", "sensor.toml", "--rules", rules, "--rules6", "healthy.v6", "--format", "json"];
-    let ended = scanlab("sessions", &words);
+    let input = ["check", "--sensor", "sensor.toml", "--rules", rules, "--rules6", "healthy.v6"];
+    scanlab("sessions", &[&input[..], &["--iptables", flavour, "--format", "json"]].concat())
+}
+
+/// The facts about a session that is worked over `rule`, without those of IPv6 alone.
+fn locked_out(rule: &str, flavour: &str) -> Vec<String> {
+    let facts = facts(&check_with(rule, flavour).report(), "locked-out");
+    facts.into_iter().filter(|fact| !fact.contains("over IPv6") && !fact.contains("(IPv6")).collect()
+}
+
+#[test]
+fn packets_lost_by_chance_are_sent_again_and_the_share_is_reported() {
+    for (rule, flavour, share) in [
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 2 --packet 0 -j DROP", "nft", 0.25..=0.4),
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 3 --packet 2 -j DROP", "legacy", 0.1..=0.35),
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.2 -j DROP", "nft", 0.05..=0.25),
+        ("-A OUTPUT -p tcp --sport 22 -m statistic --mode nth --every 3 --packet 0 -j DROP", "legacy", 0.05..=0.35),
+    ] {
+        let facts = locked_out(rule, flavour);
+        assert!(!facts.iter().any(|fact| fact.starts_with("bad") || fact.starts_with("unknown")), "{facts:#?}");
+        let session = facts.iter().find(|fact| fact.starts_with("note: an SSH session of 200 segments each way"));
+        let session = session.unwrap_or_else(|| panic!("{facts:#?}"));
+        let (_, numbers) = session.split_once("slowly: ").unwrap_or_else(|| panic!("{session}"));
+        let mut numbers = numbers.split(' ').filter_map(|word| word.parse::<f64>().ok());
+        let lost = numbers.next().zip(numbers.next()).map(|(count, of)| count / of).expect("two numbers");
+        assert!(share.contains(&lost) && session.contains("rules.v4:6: "), "{session}");
+        assert!(!facts.iter().any(|fact| fact.contains("you have to wait")), "{facts:#?}");
+    }
+}
+
+#[test]
+fn a_rule_of_chance_that_always_drops_or_resets_is_a_reason_not_to_deploy() {
+    for (rule, flavour, opening) in [
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 1 -j DROP", "nft", "gets no answer"),
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 1 --packet 0 -j DROP", "legacy", "gets no answer"),
+        (
+            "-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 2 --packet 0 -j REJECT --reject-with tcp-reset",
+            "nft",
+            "is refused",
+        ),
+    ] {
+        let facts = locked_out(rule, flavour);
+        let start = format!("bad: a new SSH connection to port 22 {opening}, over IPv4");
+        assert!(facts.iter().any(|fact| fact.starts_with(&start) && fact.contains("rules.v4:6: ")), "{facts:#?}");
+    }
+}
+
+#[test]
+fn a_limit_beside_a_rule_of_chance_still_shuts_the_port() {
+    let chance = "-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 3 --packet 2 -j DROP";
+    let limit = "-A INPUT -p tcp --dport 22 -m conntrack --ctstate ESTABLISHED -m hashlimit --hashlimit-above 1/hour \
+                 --hashlimit-burst 50 --hashlimit-mode srcip --hashlimit-name s -j DROP";
+    let facts = locked_out(&format!("{chance}\n{limit}"), "nft");
+    let freezes = facts.iter().find(|fact| fact.starts_with("bad: an SSH session to port 22 freezes after "));
+    assert!(freezes.is_some_and(|fact| fact.contains("rules.v4:7: ")), "{facts:#?}");
+}
+
+#[test]
+fn a_port_that_a_rule_opens_by_chance_is_open() {
+    let rule = "-A INPUT -p tcp --dport 8080 -m statistic --mode random --probability 0.01 -j ACCEPT";
+    let facts = facts(&check_with(rule, "nft").report(), "unasked");
+    assert!(facts.iter().any(|fact| fact.starts_with("bad: ") && fact.contains("8080")), "{facts:#?}");
+}
+
+#[test]
+fn a_rule_of_the_moment_that_cuts_sessions_is_reported_once_and_with_its_cause() {
+    let rule = "-A INPUT -p tcp --dport 22 -m time --timestart 03:00 --timestop 03:05 -j DROP";
+    let ended = check_with(rule, "nft");
     let facts = facts(&ended.report(), "locked-out");
     assert_eq!(ended.status, Some(1), "{facts:#?}");
     assert!(!facts.iter().any(|fact| fact.starts_with("unknown: ")), "{facts:#?}");

@@ -5,8 +5,8 @@ use super::counted::{Counted, Counter, counters};
 use super::{Assessment, Fact, PredeploySubject, listener, lockout, told_once};
 use crate::error::Result;
 use crate::lab::{
-    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS, SpentBy,
-    WatchedEvents,
+    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, Lost, ROUNDS,
+    SpentBy, WatchedEvents,
 };
 use crate::net::Family;
 use crate::net::port::Port;
@@ -126,19 +126,30 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
             let tone = if is_by_limit(endured, one, cut) { Assessment::Note } else { Assessment::Bad };
             (tone, in_words(cut, one.port), lockout::blame(subject, one.family, &cut.took))
         });
-        (one.family, (one.port, one.rounds, cut))
+        let lost = one.cut.is_none().then(|| lost(subject, one)).flatten();
+        (one.family, (one.port, one.rounds, cut, lost))
     });
-    let fact = |(families, (port, rounds, cut)): (String, (Port, usize, Option<EnduranceResult>))| match cut {
-        None => Fact::new(
-            Assessment::Good,
-            format!("{} get through port {port}, over {families} ({HOW})", all_sent(rounds)),
-        ),
+    type Told = (Port, usize, Option<EnduranceResult>, Option<String>);
+    let fact = |(families, (port, rounds, cut, lost)): (String, Told)| match cut {
+        None => {
+            let tone = if lost.is_some() { Assessment::Note } else { Assessment::Good };
+            let lost = lost.unwrap_or_default();
+            let sent = all_sent(rounds);
+            Fact::new(tone, format!("{sent} get through port {port}, over {families} ({HOW}){lost}"))
+        }
         Some((tone, what, blame)) => {
             let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
             Fact::new(tone, format!("{what}, over {families}{blame}"))
         }
     };
     told_once(told.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
+}
+
+/// The share of packets that were lost by chance, and the rules that dropped them.
+fn lost(subject: &PredeploySubject, one: &Endurance) -> Option<String> {
+    let Lost { count, of, took } = &one.lost;
+    let blame = lockout::blame(subject, one.family, took)?;
+    Some(format!(", slowly: {count} of {of} packets were dropped by chance and sent again; {blame}"))
 }
 
 /// The assessment, the event, and the responsible rules.
@@ -204,7 +215,7 @@ fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
 pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let told = endured.rows.iter().map(|row| {
         let blame = lockout::blame(subject, row.family, &row.took);
-        (row.family, (row.port, row.tries, row.opened, row.spent_by, blame, wait(subject, row)))
+        (row.family, (row.port, row.tries, (row.opened, row.lost), row.spent_by, blame, wait(subject, row)))
     });
     told_once(told.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
 }
@@ -226,12 +237,20 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     told_once(told.collect()).into_iter().map(fact).collect()
 }
 
-/// Port, number of attempts, number of connections that opened, clients that are counted, responsible rules, and the
-/// time until the port opens again.
-type DoorLimit = (Port, u16, Option<usize>, SpentBy, Option<String>, Option<String>);
+/// Port, how many were tried, how many opened and how many did not by chance, whose connections count, the rules that are
+/// to blame, and how long the port is shut.
+type DoorLimit = (Port, u16, (Option<usize>, usize), SpentBy, Option<String>, Option<String>);
 
-fn row_in_words(families: &str, (port, tries, opened, spent_by, blame, wait): DoorLimit) -> Fact {
+fn row_in_words(families: &str, (port, tries, (opened, lost), spent_by, blame, wait): DoorLimit) -> Fact {
     let in_a_row = match opened {
+        None if lost > 0 => {
+            let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
+            let text = format!(
+                "{lost} of {tries} new connections to port {port} in a row did not open over {families}: their packets were \
+                 dropped by chance{blame}"
+            );
+            return Fact::new(Assessment::Note, text);
+        }
         None => {
             let text = format!("{tries} new connections to port {port} in a row open, over {families}");
             return Fact::new(Assessment::Good, text);

@@ -302,6 +302,12 @@ impl Answers {
         self.sort();
     }
 
+    /// The answers to one question.
+    fn about(mut self, question: PredeployQuestion) -> Answers {
+        self.0.retain(|answer| answer.question == question);
+        self
+    }
+
     /// Sorts answers with a reason not to deploy to the front; the others stay in the order of importance.
     fn sort(&mut self) {
         self.0.sort_by_key(|answer| (answer.tone != Assessment::Bad, answer.question));

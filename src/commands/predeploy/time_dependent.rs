@@ -3,10 +3,14 @@
 //!
 //! Such rules are removed, and then loaded without the time-dependent matches, and everything is measured again in each
 //! state: a reason not to deploy in one of them is a reason now.
+//!
+//! Chance (`-m statistic`) decides anew for each packet: a client sends again what it drops, and no connection meets it as
+//! always or never. So these rules stay as they are for the questions about connections, and only what they may let in is
+//! asked both ways.
 
 use std::collections::BTreeSet;
 
-use super::{Answers, Measured, PredeploySubject, answers_of, measure};
+use super::{Answers, Measured, PredeployQuestion, PredeploySubject, answers_of, measure};
 use crate::error::{Result, Source};
 use crate::net::Family;
 use crate::rules::iptables_save::{self, Edit, Listing, OF_THE_MOMENT, Rule};
@@ -24,10 +28,18 @@ enum TimeDependentResult {
 /// The answers at other times, each with a name: `while rules.v4:17 does not apply (-m time)`. Empty, without a
 /// measurement, if no rule is time-dependent.
 pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>> {
-    let Some(which) = which(subject) else { return Ok(Vec::new()) };
+    let mut found = at_each_moment(subject, |rule| !rule.is_by_chance())?;
+    let by_chance = at_each_moment(subject, Rule::is_by_chance)?;
+    found.extend(by_chance.into_iter().map(|(when, answers)| (when, answers.about(PredeployQuestion::Unasked))));
+    Ok(found)
+}
+
+/// Both moments of those rules of the moment that are `asked` about; the others stay as they are.
+fn at_each_moment(subject: &PredeploySubject, asked: fn(&Rule) -> bool) -> Result<Vec<(String, Answers)>> {
+    let Some(which) = which(subject, asked) else { return Ok(Vec::new()) };
     let of = |moment| {
         let rulesets: Vec<(Family, Source)> =
-            subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source))).collect();
+            subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source, asked))).collect();
         let then = PredeploySubject { rulesets: &rulesets, ..subject.clone() };
         let measured = Measured { of_the_moment: places(subject), ..measure(&then)? };
         Ok((which.describe(moment), answers_of(&then, &measured)))
@@ -39,24 +51,32 @@ pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>
 pub fn places(subject: &PredeploySubject) -> Vec<(Family, usize)> {
     let of = |(family, source): &(Family, Source)| {
         let listing = subject.equipment.listing(*family, source);
-        let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some());
-        rules.map(|rule| (*family, rule.line)).collect::<Vec<_>>()
+        of_the_moment(&listing).map(|rule| (*family, rule.line)).collect::<Vec<_>>()
     };
     subject.rulesets.iter().flat_map(of).collect()
+}
+
+fn of_the_moment(listing: &Listing) -> impl Iterator<Item = &Rule> {
+    listing.rules().filter(|rule| rule.of_the_moment().next().is_some())
 }
 
 /// True if a leaf with these results of matches is measured in both states: if there is only one time-dependent rule,
 /// each of its results belongs to one state.
 pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
-    let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some()).count();
     let is_of_moment = |key: &str| OF_THE_MOMENT.iter().any(|name| key.starts_with(&format!("-m {name} ")));
-    rules == 1 && region.answers().any(|(key, _)| is_of_moment(key))
+    let is_one = of_the_moment(listing).filter(|rule| !rule.is_by_chance()).count() == 1;
+    is_one && !is_by_chance(region) && region.answers().any(|(key, _)| is_of_moment(key))
+}
+
+/// Whether chance decided on packets of a leaf.
+pub fn is_by_chance(region: &Region) -> bool {
+    region.answers().any(|(key, _)| key.starts_with("-m statistic "))
 }
 
 /// The ruleset in this state. Every rule keeps its line.
-fn at(moment: TimeDependentResult, family: Family, source: &Source) -> Source {
+fn at(moment: TimeDependentResult, family: Family, source: &Source, asked: fn(&Rule) -> bool) -> Source {
     let listing = Listing::parse(family, source);
-    let rules = listing.rules().filter(|rule| rule.of_the_moment().next().is_some());
+    let rules = of_the_moment(&listing).filter(|rule| asked(rule));
     let text = |rule: &Rule| match moment {
         TimeDependentResult::None => String::new(),
         TimeDependentResult::All => rule.without_matches(&OF_THE_MOMENT),
@@ -76,12 +96,12 @@ struct TimeDependentRules {
     matches: BTreeSet<String>,
 }
 
-fn which(subject: &PredeploySubject) -> Option<TimeDependentRules> {
+fn which(subject: &PredeploySubject, asked: fn(&Rule) -> bool) -> Option<TimeDependentRules> {
     let listings = subject.rulesets.iter().map(|(family, source)| (source, subject.equipment.listing(*family, source)));
     let mut places = BTreeSet::new();
     let mut matches = BTreeSet::new();
     for (number, (source, listing)) in listings.enumerate() {
-        for rule in listing.rules() {
+        for rule in of_the_moment(&listing).filter(|rule| asked(rule)) {
             for module in rule.of_the_moment() {
                 places.insert((number, rule.line, source.name.display().to_string()));
                 matches.insert(format!("-m {}", module.name));

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use rtnetlink::packet_route::neighbour::NeighbourState;
-use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric, RouteScope};
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 use tokio::runtime::Runtime;
 
@@ -46,6 +46,13 @@ pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Resul
 pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers: &[IpAddr]) -> Result<()> {
     isolated.assert("adding routes")?;
     connected(runtime, async |handle| route(handle, setup, strangers).await)
+}
+
+/// Has the host's TCP send again after milliseconds what one of `clients` does not acknowledge: a route of its own with
+/// `rto_min`, see ip-route(8).
+pub fn shorten_timers(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, clients: &[IpAddr]) -> Result<()> {
+    isolated.assert("adding routes")?;
+    connected(runtime, async |handle| add_quick_routes(handle, setup, clients).await)
 }
 
 /// Makes the prober a permanent neighbour for each of `addresses`, which are on the link, so that the host need not
@@ -96,6 +103,32 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
     }
     Ok(())
 }
+
+async fn add_quick_routes(handle: &Handle, setup: LinkSetup<'_>, clients: &[IpAddr]) -> Result<()> {
+    /// RTAX_RTO_MIN of linux/rtnetlink.h
+    const RTO_MIN: u32 = 13;
+    let metrics = vec![RouteMetric::Lock(1 << RTO_MIN), RouteMetric::RtoMin(MILLISECONDS)];
+    let index = index_of(handle, setup.interface.as_str()).await?;
+    for client in clients {
+        let mut message = match client {
+            IpAddr::V4(client) => {
+                let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(*client, 32);
+                route.output_interface(index).scope(RouteScope::Link).build()
+            }
+            IpAddr::V6(client) => {
+                let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(*client, 128);
+                route.output_interface(index).build()
+            }
+        };
+        message.attributes.push(RouteAttribute::Metrics(metrics.clone()));
+        let added = handle.route().add(message).replace().execute().await;
+        added.map_err(|error| failed(&format!("add a route to {client}"), error))?;
+    }
+    Ok(())
+}
+
+/// The shortest retransmission timer: a tick of the slowest kernel's clock.
+const MILLISECONDS: u32 = 10;
 
 /// Removes the permanent neighbours, so that both ends find each other by ARP and NDP, as over a cable.
 pub fn forget_neighbours(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {

@@ -35,6 +35,8 @@ pub struct Exchange<'a> {
     services: &'a ListeningSockets,
     paths: Option<&'a mut Paths>,
     ports: PortMatch,
+    /// How often the third segment of a handshake is sent again.
+    retries: usize,
 }
 
 impl<'a> Exchange<'a> {
@@ -46,7 +48,12 @@ impl<'a> Exchange<'a> {
         paths: Option<&'a mut Paths>,
         ports: PortMatch,
     ) -> Result<Exchange<'a>> {
-        Ok(Exchange { link, turn: log.lock()?, services, paths, ports })
+        Ok(Exchange { link, turn: log.lock()?, services, paths, ports, retries: 0 })
+    }
+
+    /// The same, with a handshake that goes on where packets are dropped by chance.
+    pub fn with_retries(self, retries: usize) -> Exchange<'a> {
+        Exchange { retries, ..self }
     }
 
     /// Sends the probes, and returns the observation of each, in their order.
@@ -103,11 +110,17 @@ impl<'a> Exchange<'a> {
         self.put(&probe.frame(&self.link.ends), index, FramePart::Probe)?;
         self.settle(ledger)?;
         let Some(syn_ack) = ledger.syn_ack.remove(&index) else { return Ok(()) };
-        self.put(&probe.handshake_ack(&syn_ack, &self.link.ends), index, FramePart::Followup)?;
-        ledger.shaking_hands = Some(index);
-        self.settle(ledger)?;
-        ledger.shaking_hands = None;
-        let accepted: Vec<TcpStream> = self.services.serve(probe.flow.port)?;
+        let mut accepted: Vec<TcpStream> = Vec::new();
+        for _ in 0..=self.retries {
+            self.put(&probe.handshake_ack(&syn_ack, &self.link.ends), index, FramePart::Followup)?;
+            ledger.shaking_hands = Some(index);
+            self.settle(ledger)?;
+            ledger.shaking_hands = None;
+            accepted = self.services.serve(probe.flow.port)?;
+            if !accepted.is_empty() {
+                break;
+            }
+        }
         self.settle(ledger)?;
         let greeting = ledger.greeting.remove(&index).unwrap_or_default();
         self.put(&probe.abort(&syn_ack, greeting.len(), &self.link.ends), index, FramePart::Followup)?;

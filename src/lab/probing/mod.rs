@@ -6,6 +6,7 @@ pub(super) mod exchange;
 pub(super) mod flows;
 pub(super) mod fresh_limits;
 pub(super) mod limit_override;
+pub(super) mod retransmission;
 pub(super) mod sessions;
 pub(super) mod sweep;
 pub(super) mod sweep_log;

@@ -11,10 +11,12 @@ mod row;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use pnet_packet::tcp::TcpFlags;
 
+use super::retransmission::TCP_RETRIES;
 use crate::error::{CannotMeasure, Context, Result, Source};
 use crate::lab::host::link::ProberLink;
 use crate::lab::host::loading;
@@ -31,7 +33,7 @@ use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::frame::Direction;
 use crate::wire::reply::{Body, Flow, TcpSegment};
 
-pub use endurance::{ClientConnection, Cut, Endurance, Halt, ROUNDS};
+pub use endurance::{ClientConnection, Cut, Endurance, Halt, Lost, ROUNDS};
 pub use held::Held;
 pub use row::{ConnectionRow, IN_A_ROW, SpentBy};
 
@@ -140,6 +142,18 @@ impl AfterLoad {
 /// most.
 const PAUSE: Duration = Duration::from_millis(30);
 
+/// Waits for a segment that the host's kernel sends again by itself, its timers shortened: each wait is twice as long, and
+/// all are longer than the 3 s for a connection whose handshake measured no round trip (`TCP_TIMEOUT_FALLBACK`).
+const TIMER_WAITS: [Duration; 9] = {
+    let mut waits = [Duration::from_millis(16); 9];
+    let mut number = 1;
+    while number < waits.len() {
+        waits[number] = Duration::from_millis(16 << number);
+        number += 1;
+    }
+    waits
+};
+
 /// The first source port, above those of nmap's numbering in the phases of a scan; the lab has no other probes.
 const FIRST_PORT: u16 = 50_001;
 
@@ -169,7 +183,7 @@ impl Lab<'_> {
 
         let mut open = Vec::new();
         for (probe, first) in plans {
-            let mut found = OpenSession::open(probe, &mut self.link, &self.services)?;
+            let mut found = self.connect(probe)?;
             if let Ok(connection) = &mut found {
                 // They must work under the old rules, or nothing can be concluded about the new ones. The host sends
                 // last, so that no data is left to acknowledge: its kernel would do that 40 ms later, while or after
@@ -182,11 +196,15 @@ impl Lab<'_> {
             open.push((probe, first, found));
         }
         self.load_in_place(rulesets)?;
+        self.shorten_timers(&clients)?;
 
         let mut sessions = Vec::new();
         for (probe, first, mut found) in open {
             let survival = match &mut found {
-                Ok(connection) => connection.talk(first, &mut self.link)?,
+                Ok(connection) => {
+                    connection.retries = self.retries();
+                    connection.talk(first, &mut self.link)?
+                }
                 Err(_) => Survival::NeverOpen,
             };
             let took = self.takers(&probe)?;
@@ -208,11 +226,22 @@ impl Lab<'_> {
         let clients: Vec<IpAddr> =
             clients.iter().copied().filter(|client| self.families.contains(&Family::from_address(*client))).collect();
         self.reach(&clients)?;
+        self.shorten_timers(&clients)?;
         Ok(clients)
     }
 
+    fn connect(&mut self, probe: Probe) -> Result<std::result::Result<OpenSession, Opening>> {
+        let retries = self.retries();
+        OpenSession::open(probe, retries, &mut self.link, &self.services)
+    }
+
+    /// How often a client sends again at once what did not arrive.
+    fn retries(&self) -> usize {
+        if self.has_chance() { TCP_RETRIES } else { 0 }
+    }
+
     fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
-        let opening = match OpenSession::open(probe, &mut self.link, &self.services)? {
+        let opening = match self.connect(probe)? {
             Ok(mut connection) => match connection.talk(FirstSpeaker::Host, &mut self.link)? {
                 Survival::Alive => Opening::Opens,
                 Survival::Stalls | Survival::Dead | Survival::NeverOpen => Opening::Mute,
@@ -224,10 +253,14 @@ impl Lab<'_> {
     }
 
     /// The rules that decided on packets of a connection since the last call; if none did, the one that redirected it.
-    /// Packets are recognized by the client's address and port: the host's port differs if a rule of the nat table
-    /// redirects.
     fn takers(&mut self, probe: &Probe) -> Result<Vec<Step>> {
-        let Some(paths) = &mut self.paths else { return Ok(Vec::new()) };
+        Ok(self.look(probe)?.took)
+    }
+
+    /// The packets of a connection since the last call. They are recognized by the client's address and port: the host's
+    /// port differs if a rule of the nat table redirects.
+    fn look(&mut self, probe: &Probe) -> Result<Seen> {
+        let Some(paths) = &mut self.paths else { return Ok(Seen::default()) };
         let flow = probe.flow;
         let is_ours = |packet: &&Traced| {
             let Some(ports) = packet.seen.ports else { return false };
@@ -240,17 +273,20 @@ impl Lab<'_> {
         let traced = paths.read()?;
         let own: Vec<&Traced> = traced.iter().filter(is_ours).collect();
         let is_taken = |path: &Path| matches!(path.fate, Fate::Dropped | Fate::Rejected | Fate::Stolen);
-        let mut took: Vec<Step> = Vec::new();
-        for step in own.iter().filter(|packet| is_taken(&packet.path)).filter_map(|packet| packet.path.last()) {
-            if !took.contains(step) {
-                took.push(step.clone());
+        let taken: Vec<&Step> =
+            own.iter().filter(|packet| is_taken(&packet.path)).filter_map(|packet| packet.path.last()).collect();
+        let mut seen = Seen { packets: own.len(), ..Seen::default() };
+        for step in &taken {
+            if !seen.took.contains(step) {
+                seen.took.push((*step).clone());
             }
         }
-        if took.is_empty() {
+        if seen.took.is_empty() {
             let steps = own.iter().flat_map(|packet| &packet.path.steps);
-            took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
+            seen.took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
         }
-        Ok(took)
+        seen.lost = taken.into_iter().filter(|step| self.is_by_chance(step)).count();
+        Ok(seen)
     }
 
     /// Replaces the loaded rules, as `iptables-restore` does on a running machine. Paths refer to the new rules from
@@ -275,6 +311,16 @@ impl Lab<'_> {
             watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings, traced)?;
         Ok(())
     }
+}
+
+/// Packets of a connection, if paths are watched.
+#[derive(Debug, Default)]
+struct Seen {
+    packets: usize,
+    /// Those that a rule dropped by chance.
+    lost: usize,
+    /// The rules that took packets, or led the connection somewhere else.
+    took: Vec<Step>,
 }
 
 /// The SYN of a client's connection; each `number` gives another source port.
@@ -306,33 +352,48 @@ struct OpenSession {
     said: u32,
     /// The client's data that the host has not read.
     unheard: Vec<u8>,
+    /// How often the client sends again at once what did not arrive.
+    retries: usize,
+    /// Whether the client received a RST.
+    is_reset: bool,
 }
 
 impl OpenSession {
     /// Opens a connection, or returns how far that succeeded.
     fn open(
         probe: Probe,
+        retries: usize,
         link: &mut ProberLink,
         services: &ListeningSockets,
     ) -> Result<std::result::Result<OpenSession, Opening>> {
         let mut answer = Err(Opening::Silent);
-        link.send(&probe.frame(&link.ends))?;
-        link.fence(|_, reply| {
-            if answer.is_err() && probe.is_answered_by(&reply) {
-                answer = syn_ack(reply.body).ok_or(Opening::Refused);
+        for _ in 0..=retries {
+            link.send(&probe.frame(&link.ends))?;
+            link.fence(|_, reply| {
+                if answer.is_err() && probe.is_answered_by(&reply) {
+                    answer = syn_ack(reply.body).ok_or(Opening::Refused);
+                }
+                Ok(())
+            })?;
+            if !matches!(answer, Err(Opening::Silent)) {
+                break;
             }
-            Ok(())
-        })?;
+        }
         let syn_ack = match answer {
             Ok(syn_ack) => syn_ack,
             Err(opening) => return Ok(Err(opening)),
         };
-        link.send(&probe.handshake_ack(&syn_ack, &link.ends))?;
-        link.fence(|_, _| Ok(()))?;
-        let Some(stream) = services.serve(probe.flow.port)?.pop() else { return Ok(Err(Opening::HalfOpen)) };
-        stream.set_nonblocking(true).context("work over a connection")?;
-        let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
-        Ok(Ok(OpenSession { probe, stream, seq, ack, said: 0, unheard: Vec::new() }))
+        for _ in 0..=retries {
+            link.send(&probe.handshake_ack(&syn_ack, &link.ends))?;
+            link.fence(|_, _| Ok(()))?;
+            if let Some(stream) = services.serve(probe.flow.port)?.pop() {
+                stream.set_nonblocking(true).context("work over a connection")?;
+                let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
+                let (said, unheard, is_reset) = (0, Vec::new(), false);
+                return Ok(Ok(OpenSession { probe, stream, seq, ack, said, unheard, retries, is_reset }));
+            }
+        }
+        Ok(Err(Opening::HalfOpen))
     }
 
     /// Makes both ends send in turn, twice.
@@ -361,14 +422,19 @@ impl OpenSession {
         let text = self.text();
         self.unheard.extend(text.as_bytes());
         let segment = self.probe.within_connection(self.seq, self.ack, &self.unheard, &link.ends);
-        link.send(&segment)?;
-        self.listen(link)?;
-        let arrived = self.read()?.ends_with(text.as_bytes());
-        if arrived {
-            self.seq = self.seq.wrapping_add(self.unheard.len() as u32);
-            self.unheard.clear();
+        for _ in 0..=self.retries {
+            link.send(&segment)?;
+            self.listen(link)?;
+            if self.read()?.ends_with(text.as_bytes()) {
+                self.seq = self.seq.wrapping_add(self.unheard.len() as u32);
+                self.unheard.clear();
+                return Ok(true);
+            }
+            if self.is_reset {
+                break;
+            }
         }
-        Ok(arrived)
+        Ok(false)
     }
 
     fn host_says(&mut self, link: &mut ProberLink) -> Result<bool> {
@@ -378,11 +444,33 @@ impl OpenSession {
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(false);
         }
-        let arrived = self.listen(link)?.iter().any(|payload| payload.ends_with(text.as_bytes()));
-        let acknowledgment = self.probe.within_connection(self.seq, self.ack, &[], &link.ends);
-        link.send(&acknowledgment)?;
-        self.listen(link)?;
-        Ok(arrived)
+        let waits = if self.retries > 0 { TIMER_WAITS.as_slice() } else { &[] };
+        for wait in [Duration::ZERO].iter().chain(waits) {
+            thread::sleep(*wait);
+            if self.hears(&text, link)? {
+                return Ok(true);
+            }
+            if self.is_reset {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the client has received a segment, which it acknowledges. The host's kernel may send it again meanwhile.
+    fn hears(&mut self, text: &str, link: &mut ProberLink) -> Result<bool> {
+        let is_there = |heard: Vec<Vec<u8>>| heard.iter().any(|payload| payload.ends_with(text.as_bytes()));
+        let at_once = is_there(self.listen(link)?);
+        let later = self.acknowledge(link).map(is_there)?;
+        if later {
+            self.acknowledge(link)?;
+        }
+        Ok(at_once || later)
+    }
+
+    fn acknowledge(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
+        link.send(&self.probe.within_connection(self.seq, self.ack, &[], &link.ends))?;
+        self.listen(link)
     }
 
     /// A new text each time, so that a retransmission cannot be mistaken for new data.
@@ -393,21 +481,21 @@ impl OpenSession {
 
     /// The data that the host has sent since.
     fn listen(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
-        let (flow, mut heard, mut next) = (self.probe.flow, Vec::new(), self.ack);
+        let (flow, mut heard, mut next, mut is_reset) = (self.probe.flow, Vec::new(), self.ack, self.is_reset);
         link.fence(|_, reply| {
             let is_ours = reply.flow() == Some(flow);
             if let Body::Tcp(segment) = reply.body
                 && is_ours
-                && !segment.payload.is_empty()
             {
+                is_reset |= segment.flags & TcpFlags::RST != 0;
                 if segment.seq == next {
                     next = next.wrapping_add(segment.payload.len() as u32);
                 }
-                heard.push(segment.payload);
+                heard.extend(Some(segment.payload).filter(|payload| !payload.is_empty()));
             }
             Ok(())
         })?;
-        self.ack = next;
+        (self.ack, self.is_reset) = (next, is_reset);
         Ok(heard)
     }
 

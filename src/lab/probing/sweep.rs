@@ -73,7 +73,10 @@ impl Lab<'_> {
     /// As for [`Self::sweep`], and if trace and log contradict each other.
     pub fn send_packets(&mut self, stimuli: &[Stimulus], strangers: &[IpAddr]) -> Result<Vec<Response>> {
         self.set_limits(LimitOverride::Wide)?;
-        self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)
+        let mut responses = self.sweep_before(stimuli, strangers, Witnesses::TraceAndLog)?;
+        let one = |lab: &mut Self, stimuli: &[Stimulus]| lab.sweep_before(stimuli, strangers, Witnesses::TraceAndLog);
+        self.sweep_again(stimuli, &mut responses, one)?;
+        Ok(responses)
     }
 
     /// Does the same with unchanged limits, and without the log: for a few packets of any protocol.

@@ -94,6 +94,12 @@ impl Rule {
         self.modules.iter().filter(|module| OF_THE_MOMENT.contains(&module.name.as_str()))
     }
 
+    /// Whether chance, or how many packets came before, decides for each packet whether the rule matches: the next packet is
+    /// another try.
+    pub fn is_by_chance(&self) -> bool {
+        self.modules.iter().any(|module| module.name == BY_CHANCE)
+    }
+
     /// True if both have equivalent matches and the same target, whatever their notation; `-D` uses this equivalence.
     /// Matches without a module have no order, those of modules have.
     pub fn is_equivalent(&self, other: &Rule) -> bool {
@@ -199,7 +205,9 @@ fn port_of(destination: &str) -> Option<&str> {
 
 /// iptables-extensions(8): by the clock (`time`), until a number of bytes has passed (`quota`), at random or every n-th
 /// packet (`statistic`), by the traffic of a connection so far (`connbytes`).
-pub const OF_THE_MOMENT: [&str; 4] = ["time", "quota", "statistic", "connbytes"];
+pub const OF_THE_MOMENT: [&str; 4] = ["time", "quota", BY_CHANCE, "connbytes"];
+
+const BY_CHANCE: &str = "statistic";
 
 const TERMINAL: &[&str] = &[
     "ACCEPT",

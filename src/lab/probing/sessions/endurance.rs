@@ -3,11 +3,12 @@
 //! retransmission timer.
 
 use std::io::Write;
+use std::iter;
 use std::net::{IpAddr, Shutdown};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{OpenSession, PAUSE, opener};
+use super::{OpenSession, PAUSE, Seen, TIMER_WAITS, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::lab::host::link::ProberLink;
@@ -29,7 +30,7 @@ const LONG: usize = 1_400;
 const WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
 
 /// The number of segments with retransmissions after which a session is given up: each costs the user 200 ms or more.
-const LOST: usize = 8;
+const SLOW: usize = 8;
 
 /// The connections of a client to one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +43,21 @@ pub struct Endurance {
     pub rounds: usize,
     /// The duration of the first session.
     pub lasted: Duration,
+    /// Packets of all connections that were lost by chance.
+    pub lost: Lost,
     /// The connection that was cut; `None` if all data arrived.
     pub cut: Option<Cut>,
+}
+
+/// Packets that a rule dropped by chance, and TCP sent again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// How many they are.
+    pub count: usize,
+    /// Of how many packets.
+    pub of: usize,
+    /// The rules that dropped them.
+    pub took: Vec<Step>,
 }
 
 /// A connection that did not open, or whose data did not arrive.
@@ -90,22 +104,23 @@ impl Lab<'_> {
         for client in clients {
             let Some(mut first) = self.open(client, port, ClientConnection::Session)? else { continue };
             let start = Instant::now();
-            let mut cut = self.work(&mut first, ClientConnection::Session, rounds)?;
+            let mut lost = Lost::default();
+            let mut cut = self.work(&mut first, ClientConnection::Session, rounds, &mut lost)?;
             let lasted = start.elapsed();
             if cut.is_none() {
-                cut = self.cut_later(client, first, port)?;
+                cut = self.cut_later(client, first, port, &mut lost)?;
             }
-            found.push(Endurance { family: Family::from_address(client), port, rounds, lasted, cut });
+            found.push(Endurance { family: Family::from_address(client), port, rounds, lasted, lost, cut });
         }
         Ok(found)
     }
 
-    fn cut_later(&mut self, client: IpAddr, first: OpenSession, port: Port) -> Result<Option<Cut>> {
+    fn cut_later(&mut self, client: IpAddr, first: OpenSession, port: Port, lost: &mut Lost) -> Result<Option<Cut>> {
         let mut shut = None;
         match self.open(client, port, ClientConnection::Second)? {
             None => shut = Some(self.shut(client, port, ClientConnection::Second)?),
             Some(mut second) => {
-                if let Some(cut) = self.work(&mut second, ClientConnection::Second, ROUNDS)? {
+                if let Some(cut) = self.work(&mut second, ClientConnection::Second, ROUNDS, lost)? {
                     return Ok(Some(cut));
                 }
                 second.close(&mut self.link)?;
@@ -114,14 +129,14 @@ impl Lab<'_> {
         first.close(&mut self.link)?;
         thread::sleep(PAUSE);
         match self.open(client, port, ClientConnection::Reconnect)? {
-            Some(mut again) => Ok(self.work(&mut again, ClientConnection::Reconnect, ROUNDS)?.or(shut)),
+            Some(mut again) => Ok(self.work(&mut again, ClientConnection::Reconnect, ROUNDS, lost)?.or(shut)),
             None => self.shut(client, port, ClientConnection::Reconnect).map(Some),
         }
     }
 
     fn open(&mut self, client: IpAddr, port: Port, which: ClientConnection) -> Result<Option<OpenSession>> {
         let probe = self.session_probe(client, port, which);
-        Ok(OpenSession::open(probe, &mut self.link, &self.services)?.ok())
+        Ok(self.connect(probe)?.ok())
     }
 
     /// The result for a connection that did not open.
@@ -135,9 +150,15 @@ impl Lab<'_> {
     }
 
     /// Makes both ends send in turn, until a segment does not arrive.
-    fn work(&mut self, connection: &mut OpenSession, attempt: ClientConnection, rounds: usize) -> Result<Option<Cut>> {
+    fn work(
+        &mut self,
+        connection: &mut OpenSession,
+        attempt: ClientConnection,
+        rounds: usize,
+        lost: &mut Lost,
+    ) -> Result<Option<Cut>> {
         // The SYN and the ACK of the handshake.
-        let (mut packets, mut lost) = (2, 0);
+        let (mut packets, mut slow) = (2, 0);
         for round in 0..rounds {
             let text = said_in(round);
             let heard = connection.client_repeats(&text, &mut self.link)?;
@@ -145,16 +166,32 @@ impl Lab<'_> {
             let answered = if heard.is_some() { connection.host_repeats(&text, &mut self.link)? } else { None };
             packets += usize::from(answered.is_some());
             // Read in every round, so that the trace of a long session fits into its buffer.
-            let took = self.takers(&connection.probe)?;
-            lost += [heard, answered].into_iter().flatten().filter(|again| *again > 0).count();
+            let seen = self.look(&connection.probe)?;
+            let is_by_chance = |step: &&Step| self.is_by_chance(step);
+            lost.add(&seen, seen.took.iter().filter(is_by_chance));
+            if !seen.took.iter().all(|step| self.is_by_chance(step)) || !self.has_chance() {
+                slow += [heard, answered].into_iter().flatten().filter(|again| *again > 0).count();
+            }
             let halt = match answered {
                 None => Halt::Freezes,
-                Some(_) if lost > LOST => Halt::Crawls,
+                Some(_) if slow > SLOW => Halt::Crawls,
                 Some(_) => continue,
             };
-            return Ok(Some(Cut { attempt, halt, packets, took }));
+            return Ok(Some(Cut { attempt, halt, packets, took: seen.took }));
         }
         Ok(None)
+    }
+}
+
+impl Lost {
+    fn add<'a>(&mut self, seen: &Seen, by_chance: impl Iterator<Item = &'a Step>) {
+        self.count += seen.lost;
+        self.of += seen.packets;
+        for step in by_chance {
+            if !self.took.contains(step) {
+                self.took.push(step.clone());
+            }
+        }
     }
 }
 
@@ -173,7 +210,7 @@ impl OpenSession {
     fn client_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
         let segment = self.probe.within_connection(self.seq, self.ack, text.as_bytes(), &link.ends);
         let mut heard: Vec<u8> = Vec::new();
-        for (again, wait) in [Duration::ZERO].into_iter().chain(WAITS).enumerate() {
+        for (again, wait) in iter::repeat_n(Duration::ZERO, 1 + self.retries).chain(WAITS).enumerate() {
             thread::sleep(wait);
             link.send(&segment)?;
             self.listen(link)?;
@@ -181,6 +218,9 @@ impl OpenSession {
             if heard.ends_with(text.as_bytes()) {
                 self.seq = self.seq.wrapping_add(text.len() as u32);
                 return Ok(Some(again));
+            }
+            if self.is_reset {
+                break;
             }
         }
         Ok(None)
@@ -191,13 +231,14 @@ impl OpenSession {
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(None);
         }
-        for (again, wait) in [Duration::ZERO].into_iter().chain(WAITS).enumerate() {
-            thread::sleep(wait);
-            let arrived = self.listen(link)?.iter().any(|payload| payload.ends_with(text.as_bytes()));
-            link.send(&self.probe.within_connection(self.seq, self.ack, &[], &link.ends))?;
-            self.listen(link)?;
-            if arrived {
+        let waits = if self.retries > 0 { TIMER_WAITS.as_slice() } else { &WAITS };
+        for (again, wait) in [Duration::ZERO].iter().chain(waits).enumerate() {
+            thread::sleep(*wait);
+            if self.hears(text, link)? {
                 return Ok(Some(again));
+            }
+            if self.is_reset {
+                break;
             }
         }
         Ok(None)

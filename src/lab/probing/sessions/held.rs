@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::thread;
 
-use super::{OpenSession, PAUSE, opener};
+use super::{PAUSE, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::Family;
@@ -43,7 +43,7 @@ impl Lab<'_> {
         let mut open = Vec::new();
         for number in 0..most {
             let probe = opener(self.blueprint.addresses, stranger, port, number);
-            let opened = OpenSession::open(probe, &mut self.link, &self.services)?;
+            let opened = self.connect(probe)?;
             // Read in every round, so that the trace of many connections fits into its buffer.
             self.takers(&probe)?;
             let Ok(connection) = opened else { break };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
 use std::time::Duration;
 
-use super::{FirstSpeaker, OpenSession, PAUSE, Survival, opener};
+use super::{FirstSpeaker, PAUSE, Survival, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::Family;
@@ -26,9 +26,11 @@ pub struct ConnectionRow {
     pub tries: u16,
     /// The number that the client opened before one did not open; `None` if all opened.
     pub opened: Option<usize>,
+    /// How many did not open by chance.
+    pub lost: usize,
     /// The addresses whose connections count.
     pub spent_by: SpentBy,
-    /// The rules that decided on packets of the connection that did not open, if paths are watched.
+    /// The rules that took packets of those that did not open, if paths are watched.
     pub took: Vec<Step>,
 }
 
@@ -72,18 +74,23 @@ impl Lab<'_> {
             port,
             tries,
             opened: None,
+            lost: 0,
             spent_by: SpentBy::Unknown,
             took: Vec::new(),
         };
         let pause = if self.counts_connections() { PAUSE } else { Duration::ZERO };
         for number in 0..tries {
             thread::sleep(pause);
-            if let Some(took) = self.visit(client, port, number)? {
-                (row.opened, row.took) = (Some(usize::from(number)), took);
-                break;
+            let Some(took) = self.visit(client, port, number)? else { continue };
+            row.took.extend(took.iter().filter(|step| !row.took.contains(step)).cloned().collect::<Vec<_>>());
+            if self.is_lost(&took) {
+                row.lost += 1;
+                continue;
             }
+            (row.opened, row.took) = (Some(usize::from(number) - row.lost), took);
+            break;
         }
-        if row.opened == Some(0) {
+        if row.opened.unwrap_or(usize::from(tries) - row.lost) == 0 {
             return Ok(None);
         }
         if row.opened.is_some() && self.lets_in_a_stranger(client, port)? {
@@ -96,7 +103,7 @@ impl Lab<'_> {
     /// packets of it.
     pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
         let probe = opener(self.blueprint.addresses, client, port, number);
-        let opened = match OpenSession::open(probe, &mut self.link, &self.services)? {
+        let opened = match self.connect(probe)? {
             Ok(mut connection) => {
                 let lives = connection.talk(FirstSpeaker::Host, &mut self.link)? == Survival::Alive;
                 connection.close(&mut self.link)?;
@@ -106,6 +113,11 @@ impl Lab<'_> {
         };
         let took = self.takers(&probe)?;
         Ok((!opened).then_some(took))
+    }
+
+    /// Whether chance kept a connection out, and no limit.
+    fn is_lost(&self, took: &[Step]) -> bool {
+        !took.is_empty() && took.iter().all(|step| self.is_by_chance(step))
     }
 
     fn counts_connections(&self) -> bool {
