@@ -84,10 +84,14 @@ pub fn run<S: AsRef<str>>(arguments: &[S]) -> Ended {
 pub fn ended(output: std::process::Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     let said = text(output.stderr);
-    let (notices, lines): (Vec<&str>, Vec<&str>) =
-        said.split_inclusive('\n').partition(|line| line.starts_with("waiting for the kernel log: "));
+    let (notices, lines): (Vec<&str>, Vec<&str>) = said.split_inclusive('\n').partition(|line| is_notice(line));
     let notices = notices.into_iter().map(str::to_owned).collect();
     Ended { status: output.status.code(), stdout: text(output.stdout), stderr: lines.concat(), notices }
+}
+
+/// Reports whether a line of stderr says that scanlab waits for the lab of another process, which depends on the moment.
+pub fn is_notice(line: &str) -> bool {
+    line.starts_with("waiting for the kernel log: ")
 }
 
 /// Runs a scenario with these files, the first of which is the scenario.

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Moments, assert_given_back, run_in, untouched_by};
-use crate::support::binary::HARDENED;
+use crate::support::binary::{HARDENED, is_notice};
 use crate::support::machine::names;
 use crate::support::ordinary::{Home, KILLED, Tun};
 use nix::sys::signal::Signal;
@@ -141,11 +141,11 @@ fn run(home: &Home, private: &Path, kind: &Kind, moment: Option<Duration>) -> En
     }
 }
 
-/// The output without nmap's comments, which contain the time of day.
+/// The text without nmap's comments, which hold the time of day, and without notices of a wait for one of the other seven.
 fn text(said: &mut File) -> String {
     let mut text = String::new();
     said.rewind().and_then(|()| said.read_to_string(&mut text)).expect("what it said");
-    text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
+    text.lines().filter(|line| !line.starts_with('#') && !is_notice(line)).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
