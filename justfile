@@ -14,7 +14,7 @@ ci:
 soak MINUTES="10":
     .ci/soak {{ MINUTES }}
 
-# Format, lint, and the tests that need no privilege and no program but cargo: a minute or two after the first build
+# Format, lint, and the tests that need no privilege and no program but cargo: up to three minutes on two cores
 quick:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings

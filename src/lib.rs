@@ -87,8 +87,8 @@
 //! - *fence*: the last frame of a batch, which the host always answers; after its answer no other can come.
 //! - *finding*: a rule that no packet can reach, or a difference between the families; measured, and proved where possible.
 //! - *flavour*: the backend of iptables, nft (nf_tables) or legacy (x_tables).
-//! - *lab*: a namespace with one host, its rules, and a link to the prober.
 //! - *known*: a mismatch that a `[[known]]` row of the scenario expects.
+//! - *lab*: a namespace with one host, its rules, and a link to the prober.
 //! - *lead*: the packets before a stimulus, which give it its conntrack state.
 //! - *lint*: advice on the text of a ruleset; nothing is measured.
 //! - *mutant*: a ruleset with one deliberate mistake.
