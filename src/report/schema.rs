@@ -3,7 +3,6 @@
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{DiffReport, Exec, Mutation, Report, SelfTestReport};
@@ -11,7 +10,7 @@ use crate::intent::scenario::ScenarioShape;
 use crate::sensor::SensorFileShape;
 
 /// The JSON output of scanlab. Changes are additive within one `schema`: fields that are not listed here may be added.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[schemars(title = "scanlab result, schema 1")]
 #[serde(untagged)]
 // Never constructed: it exists for its schema.
@@ -27,21 +26,21 @@ enum Printed {
 /// The schema of the JSON that `run`, `check`, `scan`, `diff`, `mutate`, `exec` and `selftest` print with `--format
 /// json`.
 pub fn result_schema() -> Schema {
-    schema_of::<Printed>()
+    schema_of::<Printed>(SchemaSettings::draft2020_12().for_serialize())
 }
 
 /// The schema of a scenario file.
 pub fn scenario_schema() -> Schema {
-    without_null(schema_of::<ScenarioShape>())
+    without_null(schema_of::<ScenarioShape>(SchemaSettings::draft2020_12()))
 }
 
 /// The schema of a sensor file.
 pub fn sensor_schema() -> Schema {
-    without_null(schema_of::<SensorFileShape>())
+    without_null(schema_of::<SensorFileShape>(SchemaSettings::draft2020_12()))
 }
 
-fn schema_of<T: JsonSchema>() -> Schema {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Schema {
+    settings.into_generator().into_root_schema_for::<T>()
 }
 
 /// Removes null from all types, since TOML has none.

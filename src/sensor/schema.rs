@@ -11,65 +11,54 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
 
 /// A sensor's file: the intent, and the machine that it is for.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[schemars(title = "scanlab sensor")]
 #[serde(deny_unknown_fields)]
 pub struct SensorFileShape {
     sensor: SensorShape,
-    #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<HostShape>,
 }
 
 /// The intent of its owner for the firewall.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Sensor")]
 pub struct SensorShape {
     /// Ports of the management SSH server: accepted, not logged. "auto" reads them from sshd_config; an empty list locks
     /// you out.
     ssh: SshShape,
     /// The sshd_config from which "auto" reads the port of the SSH server; /etc/ssh/sshd_config by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     sshd_config: Option<String>,
     /// The networks or addresses from which SSH is accepted, of either family. If only one family has entries, SSH is
     /// closed over the other. Everywhere by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     ssh_from: Option<NetworksShape>,
     /// Services that are logged, then accepted: a name, which is in the log prefix, and its port or ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
     honeypot: Option<BTreeMap<String, PortsShape>>,
     /// Services that are logged, then dropped: a name, which is in the log prefix, and its port or ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
     watched: Option<BTreeMap<String, PortsShape>>,
     /// Techniques that are logged as scans; all of them by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("uniqueItems" = true))]
     scans: Option<Vec<LoggedScan>>,
     /// The rate limit of each LOG rule; 5/min with a burst of 5 by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitShape>,
     /// The beginning of every log prefix, ending with a blank; `"<IPT> "` by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 29), regex(pattern = "^[^-].* $|^ $"))]
     prefix: Option<String>,
     /// The scope of the default deny.
-    #[serde(skip_serializing_if = "Option::is_none")]
     deny: Option<DenyShape>,
     /// The order of the rules.
-    #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<OrderShape>,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged, rename = "Ssh")]
 enum SshShape {
     Ports(PortsShape),
     Auto(Auto),
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Auto {
     /// Read from sshd_config.
@@ -77,7 +66,7 @@ enum Auto {
 }
 
 /// A port, or a list of ports.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged, rename = "Ports")]
 enum PortsShape {
     One(#[schemars(range(min = 1, max = 65535))] u16),
@@ -85,7 +74,7 @@ enum PortsShape {
 }
 
 /// A network, an address, or a list of them.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged, rename = "Networks")]
 enum NetworksShape {
     One(NetworkShape),
@@ -94,12 +83,12 @@ enum NetworksShape {
 }
 
 /// Such as 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename = "Network")]
 #[schemars(extend("pattern" = "^[0-9A-Fa-f:.]+(/[0-9]+)?$"))]
 struct NetworkShape(String);
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum LoggedScan {
     /// FIN, PSH and URG: `nmap -sX`.
@@ -115,7 +104,7 @@ enum LoggedScan {
 }
 
 /// A rate, as for the limit match.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged, rename = "Limit")]
 pub enum LimitShape {
     /// With the default burst of iptables, 5.
@@ -125,24 +114,22 @@ pub enum LimitShape {
 }
 
 /// Such as 5/min.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename = "LimitRate")]
 #[schemars(extend("pattern" = "^[0-9]+/"))]
 pub struct RateSchema(String);
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "LimitAndBurst")]
 pub struct FullLimit {
     /// Such as 5/min.
-    #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<RateSchema>,
     /// The number of packets that match before the rate applies.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     burst: Option<u32>,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "lowercase", rename = "Deny")]
 enum DenyShape {
     /// TCP only, as in the article.
@@ -151,7 +138,7 @@ enum DenyShape {
     All,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "lowercase", rename = "Order")]
 enum OrderShape {
     /// The order that works.
@@ -161,40 +148,32 @@ enum OrderShape {
 }
 
 /// The machine under test, and the link that the probes come over.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Host")]
 #[schemars(extend("not" = {"required": ["mac", "link"]}))]
 pub struct HostShape {
     /// Its MAC address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     mac: Option<String>,
     /// The systemd .link file that gives it its MAC address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
     /// The vendor that its MAC address should show, as nmap prints it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     vendor: Option<String>,
     /// The ports with a listener; by default those that the sensor serves.
-    #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<PortsShape>,
     /// Its interface; eth0 by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 15))]
     interface: Option<String>,
     /// Its addresses, with the length of their prefix.
-    #[serde(skip_serializing_if = "Option::is_none")]
     addresses: Option<AddressesShape>,
     /// The source addresses of probes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     prober: Option<AddressesShape>,
     /// Sysctls that affect packets, with their values on this host.
-    #[serde(skip_serializing_if = "Option::is_none")]
     sysctls: Option<BTreeMap<String, SysctlShape>>,
 }
 
 /// A value; or, for a name without quotes, the rest of the name.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged, rename = "Sysctl")]
 pub enum SysctlShape {
     /// The value.
@@ -204,11 +183,9 @@ pub enum SysctlShape {
 }
 
 /// An address of each family.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Addresses")]
 pub struct AddressesShape {
-    #[serde(skip_serializing_if = "Option::is_none")]
     v4: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     v6: Option<String>,
 }

@@ -4,97 +4,73 @@
 #![allow(dead_code)]
 
 use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::probe::scan::{FilterVerdict, PortState};
 use crate::sensor::{HostShape, LimitShape, SensorShape};
 
 /// A scenario: its claim, the ruleset, and the expectations.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[schemars(title = "scanlab scenario", extend("anyOf" = [{"required": ["sensor"]}, {"required": ["ruleset"]}]))]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioShape {
     /// The claim that it proves, in a sentence.
     #[schemars(length(min = 1))]
     title: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     sensor: Option<SensorShape>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ruleset: Option<RulesetShape>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<HostShape>,
     /// Expectations that add to those of the sensor, or override them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<Vec<ExpectShape>>,
     /// Mismatches that are known: they do not fail the run, and fail it once they no longer happen.
-    #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<Vec<KnownShape>>,
 }
 
 /// Your own ruleset, as written by iptables-save and ip6tables-save; paths are relative to the folder of the scenario.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Ruleset")]
 #[schemars(extend("minProperties" = 1))]
 struct RulesetShape {
-    #[serde(skip_serializing_if = "Option::is_none")]
     v4: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     v6: Option<String>,
 }
 
 /// Expectations of every check that the row selects.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Expect")]
 #[schemars(extend("oneOf" = [{"required": ["scan"]}, {"required": ["packet"]}]))]
 struct ExpectShape {
     /// The scans or other checks that it selects.
-    #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<OneOrMany<Scan>>,
     /// The packets that it selects: "tcp FIN,PSH to 22".
-    #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<OneOrMany<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ports: Option<PortsSchema>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<Families>,
     /// The state of the ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<PortState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<LogSchema>,
     /// The verdict of the filter.
-    #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
     /// The rate of the log lines.
-    #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<LimitShape>,
 }
 
 /// A known mismatch. The values are the observed ones; without values the row covers any mismatch.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Known")]
 #[schemars(extend("oneOf" = [{"required": ["scan"]}, {"required": ["packet"]}]))]
 struct KnownShape {
     /// The scans or other checks that it selects.
-    #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<OneOrMany<Scan>>,
     /// The packets that it selects: "tcp FIN,PSH to 22".
-    #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<OneOrMany<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ports: Option<PortsSchema>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<Families>,
     /// The state of the ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<PortState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<LogSchema>,
     /// The verdict of the filter.
-    #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<FilterVerdict>,
     /// True if the row is about the rate of the log lines.
-    #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<bool>,
     /// The reason for the mismatch.
     #[schemars(length(min = 1))]
@@ -102,7 +78,7 @@ struct KnownShape {
 }
 
 /// One, or a list.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged)]
 enum OneOrMany<T> {
     One(T),
@@ -110,7 +86,7 @@ enum OneOrMany<T> {
 }
 
 /// The exact log prefix, "" for no line; or those of all lines, in log order.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged)]
 #[schemars(rename = "Log")]
 enum LogSchema {
@@ -118,7 +94,7 @@ enum LogSchema {
     Many(#[schemars(extend("items" = {"type": "string", "maxLength": 29}))] Vec<String>),
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Scan {
     /// Every scan that expectations are derived for: syn, connect, null, fin, xmas and ack.
@@ -152,7 +128,7 @@ enum Scan {
 }
 
 /// Ports: 80, [80, 443] or "1-1024,8080".
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(untagged, rename = "PortSelection")]
 enum PortsSchema {
     One(#[schemars(range(min = 1, max = 65535))] u16),
@@ -161,7 +137,7 @@ enum PortsSchema {
 }
 
 /// The families; both by default.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Families {
     /// IPv4.
