@@ -40,21 +40,23 @@ impl Family {
         }
     }
 
-    /// Its name as people write it.
-    pub const fn title(self) -> &'static str {
+    /// The value of this family, of one for each.
+    pub fn pick<T>(self, v4: T, v6: T) -> T {
         match self {
-            Family::Ipv4 => "IPv4",
-            Family::Ipv6 => "IPv6",
+            Family::Ipv4 => v4,
+            Family::Ipv6 => v6,
         }
+    }
+
+    /// Its name as people write it.
+    pub fn title(self) -> &'static str {
+        self.pick("IPv4", "IPv6")
     }
 }
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-        })
+        f.pad(self.pick("ipv4", "ipv6"))
     }
 }
 
@@ -257,10 +259,7 @@ impl Default for Addresses {
 impl Addresses {
     /// The address of the host under test in `family`.
     pub fn host(&self, family: Family) -> IpAddr {
-        match family {
-            Family::Ipv4 => self.v4.host.into(),
-            Family::Ipv6 => self.v6.host.into(),
-        }
+        family.pick(self.v4.host.into(), self.v6.host.into())
     }
 
     /// True if `address` is a unicast address on the link and not the host's own.
@@ -293,10 +292,7 @@ impl Addresses {
 
     /// The source address of the probes in `family`.
     pub fn prober(&self, family: Family) -> IpAddr {
-        match family {
-            Family::Ipv4 => self.v4.prober.into(),
-            Family::Ipv6 => self.v6.prober.into(),
-        }
+        family.pick(self.v4.prober.into(), self.v6.prober.into())
     }
 }
 

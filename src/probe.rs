@@ -148,19 +148,13 @@ const CONNECTED_WINDOW: u16 = 63;
 
 /// Initial window of `connect()`: 44 segments of 1460 bytes, 45 of 1440.
 fn connect_window(family: Family) -> u16 {
-    match family {
-        Family::Ipv4 => 64240,
-        Family::Ipv6 => 64800,
-    }
+    family.pick(64240, 64800)
 }
 
 /// MSS, SACK permitted and window scale 10. No timestamps: with them the rest of the connection would have to carry
 /// them too (RFC 7323, section 3.2), and no port state depends on them.
 fn connect_options(family: Family) -> Vec<u8> {
-    let mss: u16 = match family {
-        Family::Ipv4 => 1460,
-        Family::Ipv6 => 1440,
-    };
+    let mss: u16 = family.pick(1460, 1440);
     let [high, low] = mss.to_be_bytes();
     vec![2, 4, high, low, 1, 1, 4, 2, 1, 3, 3, 10]
 }

@@ -390,10 +390,7 @@ fn check_family(rulesets: &[(Family, Source)], family: Family) -> Result<()> {
     if rulesets.iter().any(|(other, _)| *other == family) {
         return Ok(());
     }
-    let hint = match family {
-        Family::Ipv4 => "add --rules FILE, or scan over IPv6 with -6",
-        Family::Ipv6 => "add --rules6 FILE, or leave out -6",
-    };
+    let hint = family.pick("add --rules FILE, or scan over IPv6 with -6", "add --rules6 FILE, or leave out -6");
     Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into())
 }
 
@@ -644,10 +641,7 @@ pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<(
         IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
         IpAddr::V6(address) => u128::from(address),
     };
-    let prefix_len = match family {
-        Family::Ipv4 => addresses.v4.prefix_len,
-        Family::Ipv6 => addresses.v6.prefix_len,
-    };
+    let prefix_len = family.pick(addresses.v4.prefix_len, addresses.v6.prefix_len);
     let (host, prober) = (addresses.host(family), addresses.prober(family));
     let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
     let nobody = [host, prober].into_iter().find(|address| is_network_or_broadcast(*address, prefix_len));

@@ -63,10 +63,7 @@ impl Icmp {
 
     /// The value of `PROTO=`.
     pub fn protocol(&self) -> LoggedProtocol {
-        match self.family {
-            Family::Ipv4 => LoggedProtocol::Icmp,
-            Family::Ipv6 => LoggedProtocol::Icmpv6,
-        }
+        self.family.pick(LoggedProtocol::Icmp, LoggedProtocol::Icmpv6)
     }
 }
 

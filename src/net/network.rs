@@ -169,11 +169,8 @@ impl FromStr for Network {
     }
 }
 
-const fn width(family: Family) -> u32 {
-    match family {
-        Family::Ipv4 => Ipv4Addr::BITS,
-        Family::Ipv6 => Ipv6Addr::BITS,
-    }
+fn width(family: Family) -> u32 {
+    family.pick(Ipv4Addr::BITS, Ipv6Addr::BITS)
 }
 
 /// The number whose `count` lowest bits are 1.
@@ -189,10 +186,7 @@ fn to_number(address: IpAddr) -> u128 {
 }
 
 fn to_address(number: u128, family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
-        Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
-    }
+    family.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
 }
 
 #[cfg(test)]

@@ -41,8 +41,5 @@ pub fn frame(flow: Flow, ends: &Ends) -> Vec<u8> {
 
 /// The source address of the canaries of a family.
 pub fn source(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => SOURCE_V4.into(),
-        Family::Ipv6 => SOURCE_V6.into(),
-    }
+    family.pick(SOURCE_V4.into(), SOURCE_V6.into())
 }

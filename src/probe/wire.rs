@@ -81,10 +81,8 @@ const IPV6_HEADER: usize = 40;
 impl RawPacket<'_> {
     /// The packet in an Ethernet frame.
     pub fn frame(&self, ends: &Ends) -> Vec<u8> {
-        let (ip_header, ethertype) = match Family::from_address(self.flow.host) {
-            Family::Ipv4 => (IPV4_HEADER, EtherTypes::Ipv4),
-            Family::Ipv6 => (IPV6_HEADER, EtherTypes::Ipv6),
-        };
+        let (ip_header, ethertype) =
+            Family::from_address(self.flow.host).pick((IPV4_HEADER, EtherTypes::Ipv4), (IPV6_HEADER, EtherTypes::Ipv6));
         let mut frame = vec![0; ETHERNET_HEADER + ip_header + self.content.len()];
         let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER);
         write_ethernet(ethernet, ends, ethertype);
@@ -209,10 +207,7 @@ impl IpPayload<'_> {
 
 /// The type of an echo request (RFC 792; RFC 4443, section 4.1).
 fn echo_request(family: Family) -> u8 {
-    match family {
-        Family::Ipv4 => 8,
-        Family::Ipv6 => 128,
-    }
+    family.pick(8, 128)
 }
 
 /// "If the computed checksum is zero, it is transmitted as all ones" (RFC 768).

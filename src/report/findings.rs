@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::net::Family;
 use crate::text::escape::visible;
 use crate::verdict::findings::{
     DeadRule, Disparity, FindingPlace, LastStep, NotProvable, RulesetFindings, Severity, ShadowingRule, SweepSummary,
@@ -66,10 +65,7 @@ impl FindingsPage {
 
     fn disparity(&self, one: &Disparity) -> String {
         let style = AnsiColor::Yellow.on_default().bold();
-        let (open, closed) = match one.lets_in {
-            Family::Ipv4 => ("IPv4", "IPv6"),
-            Family::Ipv6 => ("IPv6", "IPv4"),
-        };
+        let (open, closed) = one.lets_in.pick(("IPv4", "IPv6"), ("IPv6", "IPv4"));
         let ports = if one.ports.is_empty() { String::new() } else { format!(" to {}", one.ports.replace(',', ", ")) };
         let mut text =
             self.paragraph(1, &format!("{open} lets in what {closed} keeps out: {}{ports}", one.packets.join(", ")));

@@ -99,10 +99,7 @@ impl Results {
 
     /// A family gap, at the rule that decided in the family that accepts the packets.
     fn of_disparity(&mut self, one: &Disparity) {
-        let (open, closed) = match one.lets_in {
-            crate::net::Family::Ipv4 => (&one.ipv4, &one.ipv6),
-            crate::net::Family::Ipv6 => (&one.ipv6, &one.ipv4),
-        };
+        let (open, closed) = one.lets_in.pick((&one.ipv4, &one.ipv6), (&one.ipv6, &one.ipv4));
         let ports = if one.ports.is_empty() { String::new() } else { format!(" to {}", one.ports.replace(',', ", ")) };
         let packets = one.packets.join(", ");
         let words = format!(

@@ -202,10 +202,7 @@ fn lines_apart(cell: &str) -> String {
 }
 
 fn families(families: &[Family]) -> String {
-    let short = |family: &Family| match family {
-        Family::Ipv4 => "v4",
-        Family::Ipv6 => "v6",
-    };
+    let short = |family: &Family| family.pick("v4", "v6");
     families.iter().map(short).collect::<Vec<_>>().join(" ")
 }
 

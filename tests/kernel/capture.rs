@@ -289,10 +289,7 @@ fn stimuli() -> Vec<Stimuli> {
     let mut sent = Vec::new();
     for family in Family::BOTH {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
-        let special = match family {
-            Family::Ipv4 => ipv4_only((prober, host)),
-            Family::Ipv6 => ipv6_only((prober, host)),
-        };
+        let special = family.pick(ipv4_only((prober, host)), ipv6_only((prober, host)));
         arriving.extend(transports((prober, host)).iter().chain(&special).map(|packet| frame(packet)));
         let loopback: IpAddr =
             if family == Family::Ipv4 { "127.0.0.1".parse() } else { "::1".parse() }.expect("an address");

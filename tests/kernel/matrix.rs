@@ -61,10 +61,7 @@ fn filter(rules: &str) -> String {
 
 /// The name of ICMP in the family.
 fn icmp(family: Family) -> (&'static str, &'static str, &'static str) {
-    match family {
-        Family::Ipv4 => ("icmp", "--icmp-type 8", "--icmp-type 3/3"),
-        Family::Ipv6 => ("ipv6-icmp", "--icmpv6-type 128", "--icmpv6-type 1/4"),
-    }
+    family.pick(("icmp", "--icmp-type 8", "--icmp-type 3/3"), ("ipv6-icmp", "--icmpv6-type 128", "--icmpv6-type 1/4"))
 }
 
 /// In each of them the last rule matters.
@@ -81,10 +78,10 @@ fn subjects() -> Vec<Subject> {
                 .to_owned()
         }),
         subject("kinds of REJECT", |family| {
-            let (one, other) = match family {
-                Family::Ipv4 => ("icmp-admin-prohibited", "icmp-proto-unreachable"),
-                Family::Ipv6 => ("icmp6-adm-prohibited", "icmp6-addr-unreachable"),
-            };
+            let (one, other) = family.pick(
+                ("icmp-admin-prohibited", "icmp-proto-unreachable"),
+                ("icmp6-adm-prohibited", "icmp6-addr-unreachable"),
+            );
             filter(&format!(
                 "-A INPUT -p tcp -m tcp --dport 22 -j REJECT --reject-with tcp-reset\n\
                  -A INPUT -p tcp -m tcp --dport 23 -j REJECT --reject-with {one}\n\

@@ -133,10 +133,7 @@ fn refused(family: Family, text: &str) -> String {
 
 fn loaded(family: Family, folder: &Path) -> String {
     let _machine = share_the_machine();
-    let program = match family {
-        Family::Ipv4 => "iptables",
-        Family::Ipv6 => "ip6tables",
-    };
+    let program = family.pick("iptables", "ip6tables");
     let loop_over =
         Command::new("unshare").args(["--net", "sh", "-c", LOAD, "sh", program]).current_dir(folder).output();
     let output = loop_over.expect("unshare runs");

@@ -124,10 +124,7 @@ impl Hosts {
 
     /// Runs nmap on the scanner with these arguments and the target's address, and returns its output.
     pub fn nmap_in_words(&self, words: &[&str], family: Family) -> String {
-        let target = match family {
-            Family::Ipv4 => vec![TARGET.0],
-            Family::Ipv6 => vec!["-6", TARGET.1],
-        };
+        let target = family.pick(vec![TARGET.0], vec!["-6", TARGET.1]);
         let command: Vec<String> = [&["nmap"], words, &target].concat().into_iter().map(str::to_owned).collect();
         self.scanner.run(move || run(&command, ""))
     }
@@ -242,10 +239,7 @@ pub fn nmap_command(technique: &str, family: Family, ports: &str) -> Vec<String>
     let mut words = vec!["nmap", "-n", "-Pn", "--disable-arp-ping", technique, "-p", ports, "-oX", "-"];
     words.extend(["--max-retries", "1", "--min-parallelism", "100", "--max-rtt-timeout", "5s"]);
     words.extend(["--min-rtt-timeout", timeout, "--initial-rtt-timeout", timeout]);
-    words.extend(match family {
-        Family::Ipv4 => vec![TARGET.0],
-        Family::Ipv6 => vec!["-6", TARGET.1],
-    });
+    words.extend(family.pick(vec![TARGET.0], vec!["-6", TARGET.1]));
     words.into_iter().map(str::to_owned).collect()
 }
 

@@ -135,10 +135,7 @@ impl NftChain {
 /// The tables of x_tables that exist in this namespace (ipt_proc in net/netfilter/x_tables.c); `None` if there are
 /// none.
 fn legacy(family: Family) -> Option<Other> {
-    let names = match family {
-        Family::Ipv4 => "ip_tables_names",
-        Family::Ipv6 => "ip6_tables_names",
-    };
+    let names = family.pick("ip_tables_names", "ip6_tables_names");
     let program = format!("{}-legacy-save", rules::program(family));
     let title = family.title();
     let tables = match fs::read_to_string(format!("/proc/thread-self/net/{names}")) {

@@ -22,17 +22,11 @@ pub fn read(iptables: &Iptables) -> Result<Vec<(Family, Source)>> {
 
 /// The beginning of the names of a family's programs.
 pub fn program(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "iptables",
-        Family::Ipv6 => "ip6tables",
-    }
+    family.pick("iptables", "ip6tables")
 }
 
 /// True if tables of x_tables exist in this namespace (ipt_proc in net/netfilter/x_tables.c).
 fn has_tables(family: Family) -> bool {
-    let name = match family {
-        Family::Ipv4 => "ip_tables_names",
-        Family::Ipv6 => "ip6_tables_names",
-    };
+    let name = family.pick("ip_tables_names", "ip6_tables_names");
     fs::read_to_string(format!("/proc/thread-self/net/{name}")).is_ok_and(|names| !names.trim().is_empty())
 }

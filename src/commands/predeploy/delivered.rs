@@ -76,10 +76,7 @@ fn is_set(subject: &PredeploySubject, name: &str) -> bool {
 }
 
 fn multicast(family: Family) -> Values {
-    match family {
-        Family::Ipv4 => Values::from_ranges([0xe000_0000..=0xefff_ffff]),
-        Family::Ipv6 => Values::from_ranges([0xff00_u128 << 112..=u128::MAX]),
-    }
+    family.pick(Values::from_ranges([0xe000_0000..=0xefff_ffff]), Values::from_ranges([0xff00_u128 << 112..=u128::MAX]))
 }
 
 /// Multicast and broadcast addresses.

@@ -191,10 +191,7 @@ fn unmeant(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<Regi
 /// Datagrams, and packets of every other protocol but TCP, without IPv6 extension headers (`ipv6_ext_hdr`), and without
 /// the ICMP that a host needs.
 fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
-    let (icmp, headers): (u128, &[u128]) = match family {
-        Family::Ipv4 => (1, &[]),
-        Family::Ipv6 => (58, &[0, 43, 44, 51, 59, 60]),
-    };
+    let (icmp, headers): (u128, &[u128]) = family.pick((1, &[]), (58, &[0, 43, 44, 51, 59, 60]));
     let kept = |field: PacketField, values: &Values| all.with(field, &all.values(field).difference(values));
     let apart = Values::these(headers.iter().copied().chain([6, 17, icmp]));
     let of = |protocol: u128| all.with(PacketField::Protocol, &Values::these([protocol]));
@@ -206,11 +203,8 @@ fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
 
 /// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and in IPv6 the discovery of neighbours, routers
 /// and listeners (RFC 4890, section 4.4.1).
-const fn needed(family: Family) -> &'static [u128] {
-    match family {
-        Family::Ipv4 => &[3, 4, 11, 12],
-        Family::Ipv6 => &[1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143],
-    }
+fn needed(family: Family) -> &'static [u128] {
+    family.pick(&[3, 4, 11, 12], &[1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143])
 }
 
 /// The addresses of `ssh_from`.

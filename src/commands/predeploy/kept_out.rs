@@ -363,10 +363,7 @@ impl KeptOut {
 
 /// A network of IPv4, or a site of IPv6 (RFC 6177).
 fn few(family: Family) -> u128 {
-    match family {
-        Family::Ipv4 => 1 << 8,
-        Family::Ipv6 => 1 << 80,
-    }
+    family.pick(1 << 8, 1 << 80)
 }
 
 fn size(values: &Values) -> u128 {

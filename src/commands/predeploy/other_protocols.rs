@@ -27,10 +27,7 @@ impl OtherProtocol {
     /// The kinds of a family.
     pub fn in_family(family: Family) -> Vec<OtherProtocol> {
         use OtherProtocol::{Echo, Esp, Gre, Igmp};
-        match family {
-            Family::Ipv4 => vec![Echo, Igmp, Gre, Esp],
-            Family::Ipv6 => vec![Echo, Gre, Esp],
-        }
+        family.pick(vec![Echo, Igmp, Gre, Esp], vec![Echo, Gre, Esp])
     }
 
     /// Its name.

@@ -64,10 +64,7 @@ const FORWARDED: Port = Port(81);
 
 /// An address of another machine.
 fn elsewhere(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 7).into(),
-        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 7).into(),
-    }
+    family.pick(Ipv4Addr::new(198, 51, 100, 7).into(), Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 7).into())
 }
 
 /// A technique, a port, and the correct outcome.

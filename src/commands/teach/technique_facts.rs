@@ -128,10 +128,7 @@ pub fn facts(technique: Technique, family: Family) -> TechniqueFacts {
 }
 
 fn udp(family: Family) -> TechniqueFacts {
-    let source = match family {
-        Family::Ipv4 => "RFC 1122, section 4.1.3.1",
-        Family::Ipv6 => "RFC 4443, section 3.1",
-    };
+    let source = family.pick("RFC 1122, section 4.1.3.1", "RFC 4443, section 3.1");
     TechniqueFacts {
         idea: "A datagram without content. (To some well-known ports nmap sends what their services understand, unless \
                --data-length 0 tells it not to.) UDP has no handshake: whether anybody answers is up to the service.",
@@ -146,10 +143,7 @@ fn udp(family: Family) -> TechniqueFacts {
 }
 
 fn echo(family: Family) -> TechniqueFacts {
-    let source = match family {
-        Family::Ipv4 => "RFC 1122, section 3.2.2.6",
-        Family::Ipv6 => "RFC 4443, section 4.2",
-    };
+    let source = family.pick("RFC 1122, section 3.2.2.6", "RFC 4443, section 4.2");
     TechniqueFacts {
         idea: "Ping. It asks for the host, and has no port. It is one of the probes by which nmap finds out whether a host \
                is there before it scans it; in its own network it asks by ARP (or neighbour discovery) instead.",

@@ -198,10 +198,7 @@ impl Iptables {
     }
 
     fn program(&self, family: Family) -> &Path {
-        match family {
-            Family::Ipv4 => &self.v4,
-            Family::Ipv6 => &self.v6,
-        }
+        family.pick(&self.v4, &self.v6)
     }
 }
 
@@ -238,10 +235,7 @@ fn no_table(family: Family, said: &str) -> Result<()> {
             || said.contains(&format!("an't initialize ip6tables table `{table}'"))
     });
     let Some(table) = missing else { return Ok(()) };
-    let prefix = match family {
-        Family::Ipv4 => "iptable",
-        Family::Ipv6 => "ip6table",
-    };
+    let prefix = family.pick("iptable", "ip6table");
     let (table, module) = ((*table).to_owned(), format!("{prefix}_{table}"));
     Err(CannotMeasure::NoTable { table, module, said: said.to_owned() }.into())
 }

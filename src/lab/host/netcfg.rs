@@ -226,10 +226,7 @@ async fn index_of(handle: &Handle, name: &str) -> Result<u32> {
 }
 
 async fn add_address(handle: &Handle, index: u32, addresses: &Addresses, family: Family) -> Result<()> {
-    let prefix_len = match family {
-        Family::Ipv4 => addresses.v4.prefix_len,
-        Family::Ipv6 => addresses.v6.prefix_len,
-    };
+    let prefix_len = family.pick(addresses.v4.prefix_len, addresses.v6.prefix_len);
     let address = addresses.host(family);
     let mut request = handle.address().add(index, address, prefix_len);
     // An address does not answer during duplicate address detection (RFC 4862, section 5.4).

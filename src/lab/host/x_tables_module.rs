@@ -12,10 +12,7 @@ use crate::net::Family;
 /// Loads the module unless the family has its tables already. If this fails or is not permitted, iptables reports that
 /// it has no table.
 pub async fn load(family: Family) {
-    let module = match family {
-        Family::Ipv4 => "ip_tables",
-        Family::Ipv6 => "ip6_tables",
-    };
+    let module = family.pick("ip_tables", "ip6_tables");
     // Every network namespace has the file once the module is loaded (net/netfilter/x_tables.c, `xt_proto_init`).
     if Path::new(&format!("/proc/thread-self/net/{module}_names")).exists() {
         return;

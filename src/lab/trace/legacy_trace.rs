@@ -135,10 +135,7 @@ impl XTracer {
 /// Sets "the netfilter logger of a protocol family" (nf_log-sysctl.rst), of which each namespace has its own. LOG rules
 /// do not use it: `nf_log_packet` uses the logger of the rule's own kind.
 fn log_to_netlink(family: Family) -> Result<()> {
-    let number = match family {
-        Family::Ipv4 => 2,
-        Family::Ipv6 => 10,
-    };
+    let number = family.pick(2, 10);
     let path = format!("/proc/sys/net/netfilter/nf_log/{number}");
     match fs::write(&path, "nfnetlink_log") {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {

@@ -319,10 +319,7 @@ fn align(length: usize) -> usize {
 
 /// Returns `AF_INET` or `AF_INET6`, which nf_tables calls `NFPROTO_IPV4` and `NFPROTO_IPV6`.
 pub fn protocol_family(family: Family) -> u8 {
-    match family {
-        Family::Ipv4 => 2,
-        Family::Ipv6 => 10,
-    }
+    family.pick(2, 10)
 }
 
 /// Builds a request that deletes every entry of the namespace's conntrack table: `IPCTNL_MSG_CT_DELETE` without a

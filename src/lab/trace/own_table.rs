@@ -264,10 +264,7 @@ fn rule(family: Family, place: &Hook, expressions: impl IntoIterator<Item = Attr
 const REGISTER: u32 = 1;
 
 fn load_source(family: Family) -> Attributes {
-    match family {
-        Family::Ipv4 => load_network(12, 4),
-        Family::Ipv6 => load_network(8, 16),
-    }
+    family.pick(load_network(12, 4), load_network(8, 16))
 }
 
 /// Builds `@nh,OFFSET,LENGTH`, in bytes.

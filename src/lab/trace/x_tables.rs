@@ -162,10 +162,7 @@ impl IptEntries {
         const GET_ENTRIES: i32 = 65;
         // From struct ipt_getinfo: name, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
         const INFO: usize = NAME + 13 * 4;
-        let (address, level) = match family {
-            Family::Ipv4 => (AddressFamily::Inet, 0),
-            Family::Ipv6 => (AddressFamily::Inet6, 41),
-        };
+        let (address, level) = family.pick((AddressFamily::Inet, 0), (AddressFamily::Inet6, 41));
         let socket: OwnedFd = socket(address, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)?;
         let mut info = named(table, INFO)?;
         sys::read_option(socket.as_fd(), level, GET_INFO, &mut info)?;
@@ -252,10 +249,7 @@ impl<'a> IptEntry<'a> {
     fn at(entries: &'a IptEntries, offset: usize) -> Option<IptEntry<'a>> {
         // Offsets in the entry before its matches: of the flags, with the bit that means `-g`, of the offset of the
         // target, and of the counters, which are aligned to 64 bits.
-        let (flags, goto, offsets, counters) = match entries.family {
-            Family::Ipv4 => (82, 2, 88, 96usize),
-            Family::Ipv6 => (131, 4, 140, 148),
-        };
+        let (flags, goto, offsets, counters) = entries.family.pick((82, 2, 88, 96usize), (131, 4, 140, 148));
         let head = counters.next_multiple_of(align_of::<u64>()) + 16;
         let bytes = entries.bytes.get(offset..)?;
         let target = usize::from(short(bytes, offsets)?);

@@ -205,10 +205,7 @@ impl Packet {
 
     fn ends(&self, family: Family, addresses: &Addresses) -> (StimulusSender, IpAddr, IpAddr) {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
-        let loopback: IpAddr = match family {
-            Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-            Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
-        };
+        let loopback: IpAddr = family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
         match self.way {
             Way::ToHost => (StimulusSender::Prober, prober, host),
             Way::From(address) => (StimulusSender::Prober, address, host),
@@ -300,10 +297,7 @@ impl What {
 }
 
 fn icmp_of(family: Family) -> u8 {
-    match family {
-        Family::Ipv4 => ICMP,
-        Family::Ipv6 => ICMPV6,
-    }
+    family.pick(ICMP, ICMPV6)
 }
 
 fn way_of(stimulus: &Stimulus, addresses: &Addresses) -> Way {

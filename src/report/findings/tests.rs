@@ -1,6 +1,7 @@
 //! The findings as printed at 80 columns.
 
 use super::*;
+use crate::net::Family;
 use crate::rules::sweep::FlagCoverage;
 use crate::verdict::findings::UntriedRuleset;
 

@@ -299,10 +299,7 @@ fn title(port: Option<Port>, technique: Technique, family: Family, ports: &str, 
 
 /// The family in usual spelling.
 pub fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    }
+    family.pick("IPv4", "IPv6")
 }
 
 fn observed(check: &Check) -> String {

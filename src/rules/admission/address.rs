@@ -49,10 +49,7 @@ const OF_EXTENSIONS: [&str; 11] = [
 
 fn is_number(family: Family, text: &str) -> bool {
     let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
-    let is_address = |text: &str| match family {
-        Family::Ipv4 => is_ipv4(text),
-        Family::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
-    };
+    let is_address = |text: &str| family.pick(is_ipv4(text), text.parse::<Ipv6Addr>().is_ok());
     let is_length = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // CONNMARK and MARK also have a `--mask`: a number in hexadecimal or decimal.
     let is_mark = is_length(text) || text.strip_prefix("0x").is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok());

@@ -17,10 +17,7 @@ pub fn rules(deny: Deny, family: Family) -> Vec<String> {
 }
 
 fn needed_icmp_and_deny(family: Family) -> Vec<String> {
-    let mut rules = match family {
-        Family::Ipv4 => icmp_errors(),
-        Family::Ipv6 => icmpv6_needed(),
-    };
+    let mut rules = family.pick(icmp_errors(), icmpv6_needed());
     rules.push("-j DROP".to_owned());
     rules
 }

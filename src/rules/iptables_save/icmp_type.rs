@@ -33,11 +33,8 @@ fn named(text: &str, family: Family) -> Option<IcmpType> {
 }
 
 /// All names of a family.
-pub(super) const fn names(family: Family) -> &'static [(&'static str, IcmpType)] {
-    match family {
-        Family::Ipv4 => NAMES_V4,
-        Family::Ipv6 => NAMES_V6,
-    }
+pub(super) fn names(family: Family) -> &'static [(&'static str, IcmpType)] {
+    family.pick(NAMES_V4, NAMES_V6)
 }
 
 const fn kind(kind: u8) -> IcmpType {

@@ -45,10 +45,7 @@ impl fmt::Display for Prefix {
 }
 
 fn parse_address(text: &str, family: Family) -> Option<IpAddr> {
-    match family {
-        Family::Ipv4 => parse_v4(text).map(IpAddr::V4),
-        Family::Ipv6 => text.parse().map(IpAddr::V6).ok(),
-    }
+    family.pick(parse_v4(text).map(IpAddr::V4), text.parse().map(IpAddr::V6).ok())
 }
 
 /// Missing bytes are zero: iptables 1.8.9 reads `10/8` as `10.0.0.0/8` (`xtables_numeric_to_ipaddr`).
@@ -74,10 +71,7 @@ fn first_bits(len: u32) -> u128 {
 }
 
 fn width(family: Family) -> u32 {
-    match family {
-        Family::Ipv4 => Ipv4Addr::BITS,
-        Family::Ipv6 => Ipv6Addr::BITS,
-    }
+    family.pick(Ipv4Addr::BITS, Ipv6Addr::BITS)
 }
 
 /// The first bit of the address is the most significant one, in both families.
@@ -89,10 +83,7 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 fn from_bits(bits: u128, family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::from_bits((bits >> 96) as u32).into(),
-        Family::Ipv6 => Ipv6Addr::from_bits(bits).into(),
-    }
+    family.pick(Ipv4Addr::from_bits((bits >> 96) as u32).into(), Ipv6Addr::from_bits(bits).into())
 }
 
 #[cfg(test)]

@@ -19,10 +19,7 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
 }
 
 fn no_loopback(listing: &Listing, filter: &Table) -> Option<LintFinding> {
-    let host = match listing.family {
-        Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-        Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
-    };
+    let host = listing.family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
     let packets =
         [SYN_TO_NOWHERE, DATAGRAM_TO_NOWHERE].map(|content| packet(listing.family, "lo", host, host, content));
     let line = packets.iter().find_map(|packet| denied(filter, packet))?;
@@ -94,10 +91,7 @@ fn packet(family: Family, interface: &str, source: IpAddr, destination: IpAddr, 
 
 /// An address that no usual rule names (RFC 5737, RFC 3849).
 fn documentation_address(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 77).into(),
-        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77).into(),
-    }
+    family.pick(Ipv4Addr::new(198, 51, 100, 77).into(), Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77).into())
 }
 
 fn denied(filter: &Table, packet: &Packet) -> Option<usize> {

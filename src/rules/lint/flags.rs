@@ -70,10 +70,8 @@ fn matches_flags(clause: &crate::rules::iptables_save::Clause) -> bool {
 
 /// The packet that opens a connection which `rule` accepts; `None` if it accepts no port, or has an unsupported match.
 fn opening(family: Family, rule: &Rule) -> Option<Packet> {
-    let any: IpAddr = match family {
-        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),
-        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    };
+    let any: IpAddr =
+        family.pick(Ipv4Addr::new(198, 51, 100, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
     let mut packet = Packet {
         family,
         in_interface: Some("eth0".to_owned()),

@@ -36,16 +36,13 @@ fn retarget(site: &MutationSite<'_>, target: &Target, becomes: &str) -> Draft {
 }
 
 /// iptables-extensions(8) on `--reject-with`: "The default is `icmp-port-unreachable`", or its IPv6 counterpart.
-const fn default_type(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "icmp-port-unreachable",
-        Family::Ipv6 => "icmp6-port-unreachable",
-    }
+fn default_type(family: Family) -> &'static str {
+    family.pick("icmp-port-unreachable", "icmp6-port-unreachable")
 }
 
-const fn types(family: Family) -> [&'static str; 3] {
-    match family {
-        Family::Ipv4 => ["icmp-port-unreachable", "icmp-admin-prohibited", "tcp-reset"],
-        Family::Ipv6 => ["icmp6-port-unreachable", "icmp6-adm-prohibited", "tcp-reset"],
-    }
+fn types(family: Family) -> [&'static str; 3] {
+    family.pick(
+        ["icmp-port-unreachable", "icmp-admin-prohibited", "tcp-reset"],
+        ["icmp6-port-unreachable", "icmp6-adm-prohibited", "tcp-reset"],
+    )
 }

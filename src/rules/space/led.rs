@@ -57,10 +57,7 @@ impl<'a> Sets<'a> {
 
 /// The address of a host, with its loopback addresses.
 fn own(host: IpAddr) -> Values {
-    let loopback = match Family::from_address(host) {
-        Family::Ipv4 => 0x7f00_0000..=0x7fff_ffff,
-        Family::Ipv6 => 1..=1,
-    };
+    let loopback = Family::from_address(host).pick(0x7f00_0000..=0x7fff_ffff, 1..=1);
     Values::from_ranges([loopback]).union(&Values::these([witness::number(host)]))
 }
 

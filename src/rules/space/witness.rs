@@ -71,10 +71,7 @@ fn ends(
             });
         }
     }
-    let loopback: IpAddr = match space.family {
-        Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-        Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
-    };
+    let loopback: IpAddr = space.family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
     let over_lo =
         [loopback, host].into_iter().find(|own| has(PacketField::Source, *own) && has(PacketField::Destination, *own));
     let own = over_lo.filter(|_| names.contains(1))?;
@@ -135,10 +132,7 @@ pub fn number(address: IpAddr) -> u128 {
 }
 
 pub(super) fn address(number: u128, family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
-        Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
-    }
+    family.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
 }
 
 /// The result of a match on the kind of an address or a frame for a unicast packet to the host; `None` for other

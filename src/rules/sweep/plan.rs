@@ -241,10 +241,7 @@ impl SweepPlan {
 
     fn add_loopback(&self, stimuli: &mut Vec<Stimulus>) {
         let mut numbering = FlowNumbering::new(self);
-        let loopback: IpAddr = match self.family {
-            Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-            Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
-        };
+        let loopback: IpAddr = self.family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
         for ends in [(loopback, loopback), (self.host, self.host)] {
             let packets = self.packets(ends, &self.few_octets, &mut numbering);
             let of_tracked = packets.iter().filter(|_| self.tracks);
@@ -357,10 +354,8 @@ fn messages(rules: &[&Rule], family: Family) -> BTreeSet<(u8, u8)> {
         Match::IcmpType(Some(kind)) => Some(kind),
         _ => None,
     });
-    let mut messages: BTreeSet<(u8, u8)> = match family {
-        Family::Ipv4 => [(0, 0), (3, 3), (8, 0)].into(),
-        Family::Ipv6 => [(1, 4), (128, 0), (129, 0)].into(),
-    };
+    let mut messages: BTreeSet<(u8, u8)> =
+        family.pick([(0, 0), (3, 3), (8, 0)].into(), [(1, 4), (128, 0), (129, 0)].into());
     for (kind, code) in named {
         messages.extend([(*kind, code.unwrap_or(0)), (*kind, code.map_or(1, |code| code.wrapping_add(1)))]);
     }

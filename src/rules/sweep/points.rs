@@ -75,8 +75,5 @@ fn number(address: IpAddr) -> u128 {
 }
 
 fn address(number: u128, family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::from_bits(number as u32).into(),
-        Family::Ipv6 => Ipv6Addr::from_bits(number).into(),
-    }
+    family.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
 }

@@ -12,10 +12,7 @@ const PROBER_MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x66];
 const SEQ: u32 = 0x573a_e946;
 
 fn flow(family: Family) -> Flow {
-    let (prober, host) = match family {
-        Family::Ipv4 => ("203.0.113.66", "203.0.113.10"),
-        Family::Ipv6 => ("2001:db8:113::66", "2001:db8:113::10"),
-    };
+    let (prober, host) = family.pick(("203.0.113.66", "203.0.113.10"), ("2001:db8:113::66", "2001:db8:113::10"));
     Flow {
         protocol: Protocol::Tcp,
         prober: prober.parse().unwrap(),
@@ -91,10 +88,7 @@ fn icmp(source: IpAddr, flow: &Flow, kind: u8, code: u8, quote: &[u8]) -> Vec<u8
 }
 
 fn port_unreachable(family: Family) -> (u8, u8) {
-    match family {
-        Family::Ipv4 => (3, 3),
-        Family::Ipv6 => (1, 4),
-    }
+    family.pick((3, 3), (1, 4))
 }
 
 fn read(frame: &[u8]) -> Reply {
