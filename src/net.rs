@@ -286,8 +286,8 @@ impl Addresses {
         let is_reserved = matches!(address, IpAddr::V4(address) if matches!(address.octets()[0], 0 | 240..));
         let of_link = Network::new(self.v4.host.into(), self.v4.prefix_len.into());
         let is_of_all = of_link.is_some_and(|link| link.contains(address)) && self.v4.is_broadcast(address);
-        let is_of_nobody = address.is_unspecified() || address.is_loopback() || address.is_multicast();
-        address != self.host(Family::from_address(address)) && !(is_of_nobody || is_reserved || is_of_all)
+        let is_unusable = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+        address != self.host(Family::from_address(address)) && !(is_unusable || is_reserved || is_of_all)
     }
 
     /// The source address of the probes in `family`.

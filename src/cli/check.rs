@@ -142,24 +142,25 @@ fn check_with(
     let rulesets = run::rulesets(&case.scenario);
     let lint = Some(lint(&equipment, &rulesets));
     let case = Arc::new(CaseOfFlavour { equipment, case: case.clone(), rulesets, vendors: Arc::clone(vendors) });
-    let (mut found, set_sysctls, asked, findings) = super::interruptible(async {
+    let (mut found, set_sysctls, predeploy_found, findings) = super::interruptible(async {
         let asking = Arc::clone(&case);
-        let asked =
+        let predeploy_found =
             tokio::task::spawn_blocking(move || Ok((predeploy::measure_all(&asking.subject())?, asking.findings()?)));
         let scenarios = vec![case.case.scenario.clone()];
         let found = run::run(scenarios.clone(), settings.clone(), FailFast::TheEnd).await?;
         let set = run::decided(&scenarios, &settings, &found, settings.equipment.sysctls.unusual()).await?;
-        let asked = asked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        asked.map(|(asked, findings)| (found, set, asked, findings))
+        let predeploy_found =
+            predeploy_found.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        predeploy_found.map(|(predeploy_found, findings)| (found, set, predeploy_found, findings))
     })?;
     if case.case.machine.is_some() {
         // Over a family that the machine does not have, no packet arrives.
         let missing = Family::BOTH.into_iter().filter(|family| Lab::must_have(*family).is_err());
         missing.for_each(|family| found.scenarios[0].leave_out(family));
     }
-    let environment = super::environment(&case.equipment, found.weather.clone());
+    let environment = super::environment(&case.equipment, found.pinned_sysctls.clone());
     let environment = Environment { set_sysctls, ..environment };
-    let answers = asked.answers(&case.subject(), &found.scenarios[0]);
+    let answers = predeploy_found.answers(&case.subject(), &found.scenarios[0]);
     Ok(Report { findings, lint, answers: Some(answers), ..Report::of_run(&found, environment) })
 }
 

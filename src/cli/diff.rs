@@ -65,7 +65,7 @@ pub fn diff(options: DiffOptions) -> Result<ExitCode> {
         (true, false) => ExitCode::from(3),
         (false, _) => ExitCode::from(1),
     };
-    let report = DiffReport::new(found, |weather| super::environment(&equipment, weather));
+    let report = DiffReport::new(found, |pinned_sysctls| super::environment(&equipment, pinned_sysctls));
     super::print(&match options.format {
         ReportFormat::Table => report::diff_text(&report),
         ReportFormat::Json => report::to_json(&report),

@@ -138,11 +138,10 @@ fn logs(equipment: &LabOptions, family: Family, matches: &str) -> Result<String>
     let source = Source { name: "<doctor>".into(), text: rules.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let rulesets = [(family, &source)];
-    let blueprint =
-        LabSpec { watch: WatchedEvents::Replies, ..LabSpec::new(equipment, &interface, &addresses, &rulesets) };
+    let spec = LabSpec { watch: WatchedEvents::Replies, ..LabSpec::new(equipment, &interface, &addresses, &rulesets) };
     const DISCARD: Port = Port(9);
     let probe = PassNumbering::new(0).phase(Technique::Syn, family, addresses).probe(DISCARD, 0);
-    let observed = Lab::run(&blueprint, |lab| lab.send(&[probe]))?;
+    let observed = Lab::run(&spec, |lab| lab.send(&[probe]))?;
     match observed.as_slice() {
         [Observation { log, .. }] if log.len() == 1 && log[0].prefix == PREFIX => Ok("logged and answered".to_owned()),
         other => {

@@ -162,13 +162,13 @@ pub fn exec(options: ExecOptions) -> Result<ExitCode> {
         addresses: Lab::families().into_iter().map(|family| target.addresses.host(family).to_string()).collect(),
     };
     let lab = (target, equipment.clone());
-    let (relayed, weather) = super::interruptible(async move {
+    let (relayed, pinned_sysctls) = super::interruptible(async move {
         let _stop = StopOnDrop(stop);
         let done = tokio::task::spawn_blocking(move || observe(&lab.0, &lab.1, &command)).await;
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     })?;
     let words = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let report = Exec::new(words, &relayed, host, super::environment(&equipment, weather));
+    let report = Exec::new(words, &relayed, host, super::environment(&equipment, pinned_sysctls));
     if let Some(pcap) = pcap {
         let name = report.host.interface.clone();
         let mut capture = pcap.open(&[CaptureInterface { name, description: None, link: equipment.link }])?;
@@ -220,12 +220,12 @@ fn writable(folder: &Path) -> Result<PathBuf> {
 
 fn observe(target: &ExecTarget, equipment: &LabOptions, command: &ToolCommand) -> Result<(ToolRun, PinnedSysctls)> {
     let rulesets: Vec<(Family, &Source)> = target.rulesets.iter().map(|(family, source)| (*family, source)).collect();
-    let blueprint = LabSpec {
+    let spec = LabSpec {
         mac: target.mac,
         services: &target.services,
         ..LabSpec::new(equipment, &target.interface, &target.addresses, &rulesets)
     };
-    Lab::run(&blueprint, |lab| Ok((lab.relay(command)?, lab.weather.clone())))
+    Lab::run(&spec, |lab| Ok((lab.relay(command)?, lab.pinned_sysctls.clone())))
 }
 
 /// Opens the file before the tool runs, so that an unwritable path is reported first.

@@ -290,8 +290,8 @@ fn print_inert(text: &Inert) -> Result<()> {
 /// The width of the terminal in columns; without a terminal COLUMNS, or 80.
 fn width() -> u16 {
     let terminal = terminal_size::terminal_size().map(|(width, _)| width.0);
-    let asked = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    terminal.or_else(asked).unwrap_or(80).clamp(40, 200)
+    let from_environment = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    terminal.or_else(from_environment).unwrap_or(80).clamp(40, 200)
 }
 
 /// The height of the terminal in rows; 24 without one.
@@ -304,14 +304,14 @@ fn kernel_release() -> String {
     nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn environment(equipment: &LabOptions, weather: PinnedSysctls) -> Environment {
+fn environment(equipment: &LabOptions, pinned_sysctls: PinnedSysctls) -> Environment {
     Environment {
         kernel: kernel_release(),
         iptables: equipment.iptables.version.clone(),
         backend: equipment.backend(),
         capture: equipment.capture,
         link: equipment.link,
-        sysctls: weather,
+        sysctls: pinned_sysctls,
         set_sysctls: equipment.sysctls.unusual(),
     }
 }

@@ -79,8 +79,8 @@ pub fn mutate(options: MutateOptions) -> Result<ExitCode> {
         }
         Ok(found)
     })?;
-    let weather = found.first().map(|one| one.weather.clone()).unwrap_or_default();
-    let report = Mutation::new(found, super::environment(&equipment, weather));
+    let pinned_sysctls = found.first().map(|one| one.pinned_sysctls.clone()).unwrap_or_default();
+    let report = Mutation::new(found, super::environment(&equipment, pinned_sysctls));
     super::print(&match options.format {
         ReportFormat::Table => report::mutation_table(&report, super::width()),
         ReportFormat::Json => report::to_json(&report),

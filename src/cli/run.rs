@@ -98,7 +98,7 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
         let lines = found.scenarios.iter().map(|scenario| scenario.lines.as_slice());
         syslog.take().map_or(Ok(()), |file| file.keep(lines))?;
         pcap.take().map_or(Ok(()), |file| file.keep_run(&found, equipment.link))?;
-        let environment = super::environment(&equipment, found.weather.clone());
+        let environment = super::environment(&equipment, found.pinned_sysctls.clone());
         Ok(Report::of_run(&found, Environment { set_sysctls: set, ..environment }))
     });
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);

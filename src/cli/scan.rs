@@ -233,7 +233,7 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
 fn report(survey: &PortScan, found: PortScanResult, host: &HostSummary, trace: bool) -> Result<Report> {
     let findings = if trace { Some(findings(survey)?) } else { None };
     let lint = trace.then(|| super::check::lint(&survey.equipment, &survey.rulesets));
-    let environment = super::environment(&survey.equipment, found.weather);
+    let environment = super::environment(&survey.equipment, found.pinned_sysctls);
     let hidden = found.hidden.map(|hidden| hidden_host(hidden, survey));
     Ok(Report { findings, lint, hidden, ..Report::of_scan(host.clone(), &found.groups, environment) })
 }
@@ -432,8 +432,8 @@ fn standard_format(options: &ScanOptions, outputs: &Outputs) -> Result<StandardO
 
 /// Refuses SARIF without `--trace`: such a scan has no result that belongs to a line.
 fn check_sarif(options: &ScanOptions) -> Result<()> {
-    let is_asked = options.format == Some(ScanFormat::Sarif) || options.files.has(FileFormat::Sarif);
-    if !is_asked || options.trace {
+    let is_sarif = options.format == Some(ScanFormat::Sarif) || options.files.has(FileFormat::Sarif);
+    if !is_sarif || options.trace {
         return Ok(());
     }
     let hint = "add --trace: SARIF tells, at file and line, which rules no packet can reach, and what lint finds";
@@ -644,8 +644,8 @@ pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<(
     let prefix_len = family.pick(addresses.v4.prefix_len, addresses.v6.prefix_len);
     let (host, prober) = (addresses.host(family), addresses.prober(family));
     let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
-    let nobody = [host, prober].into_iter().find(|address| is_network_or_broadcast(*address, prefix_len));
-    let problem = match nobody {
+    let unusable = [host, prober].into_iter().find(|address| is_network_or_broadcast(*address, prefix_len));
+    let problem = match unusable {
         Some(address) => format!("{address} is the network itself, or its broadcast address, and no host's"),
         None if host == prober => format!("host and prober have the same address, {host}"),
         None if differ != 0 => format!("the prober {prober} is not in the host's network {host}/{prefix_len}"),

@@ -37,7 +37,7 @@ pub fn selftest(options: SelftestOptions) -> Result<ExitCode> {
     let equipment = options.equipment.find(options.link.into())?;
     let found = super::interruptible(selftest::run(equipment.clone()))?;
     let status = status(found.rows.iter().map(|row| row.outcome).min());
-    let report = SelfTestReport::new(&found, super::environment(&equipment, found.weather.clone()));
+    let report = SelfTestReport::new(&found, super::environment(&equipment, found.pinned_sysctls.clone()));
     super::print(&match options.format {
         ReportFormat::Table => report::selftest_table(&report, super::width()),
         ReportFormat::Json => report::to_json(&report),

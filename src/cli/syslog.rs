@@ -50,8 +50,8 @@ fn stamp() -> Result<SyslogStamp> {
         None => (TimeZone::Local, uptime()?),
     };
     let now = i64::try_from(timestamp::now()?.as_secs()).unwrap_or_default();
-    let cannot_tell = || io::Error::other("the C library knows no date for it");
-    let time = sys::calendar_time(now, zone).ok_or_else(cannot_tell).context("tell the date")?;
+    let no_date = || io::Error::other("the C library knows no date for it");
+    let time = sys::calendar_time(now, zone).ok_or_else(no_date).context("tell the date")?;
     Ok(SyslogStamp { time, host, uptime })
 }
 

@@ -92,7 +92,7 @@ pub struct PortScanResult {
     /// The rule that hides the host from its neighbours over IPv6; `None` if it was found, or there was no discovery.
     pub hidden: Option<Hidden>,
     /// The sysctls that were pinned.
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 /// An observer of a running scan.
@@ -145,13 +145,13 @@ impl PortScan {
                 labs.into_iter().map(parallel::end).collect::<Result<_>>()
             })?,
         };
-        let weather = found.first().map(|found| found.weather.clone()).unwrap_or_default();
+        let pinned_sysctls = found.first().map(|found| found.pinned_sysctls.clone()).unwrap_or_default();
         let hidden = found.iter_mut().find_map(|found| found.hidden.take());
         let of_phases = self.phases.iter().map(|(phase, _)| {
             let of_family = found.iter_mut().find(|found| found.family == phase.family());
             of_family.and_then(|found| found.phases.pop_front()).unwrap_or_default()
         });
-        Ok(PortScanResult { groups: of_phases.flatten().collect(), hidden, weather })
+        Ok(PortScanResult { groups: of_phases.flatten().collect(), hidden, pinned_sysctls })
     }
 
     /// The families that are scanned, in the order of first appearance.
@@ -163,7 +163,7 @@ impl PortScan {
         let mut found = FamilyScan::default_of(family);
         for phases in self.labs(family) {
             let sources = self.sources();
-            let ((of_lab, hidden), rest) = Lab::run_recorded(&self.blueprint(&sources), |lab| {
+            let ((of_lab, hidden), rest) = Lab::run_recorded(&self.spec(&sources), |lab| {
                 let hidden = self.hidden(lab, family)?;
                 let of_phases = phases.iter().enumerate().map(|(number, (place, phase, ports))| {
                     if number != 0 && self.fresh != Fresh::First {
@@ -175,7 +175,7 @@ impl PortScan {
                     };
                     Ok((*place, groups))
                 });
-                Ok(((of_phases.collect::<Result<Vec<_>>>()?, lab.weather.clone()), hidden))
+                Ok(((of_phases.collect::<Result<Vec<_>>>()?, lab.pinned_sysctls.clone()), hidden))
             })?;
             audience.rest(family, rest)?;
             found.add(of_lab);
@@ -201,7 +201,7 @@ impl PortScan {
         self.rulesets.iter().map(|(family, source)| (*family, source)).collect()
     }
 
-    fn blueprint<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> LabSpec<'a> {
+    fn spec<'a>(&'a self, rulesets: &'a [(Family, &'a Source)]) -> LabSpec<'a> {
         LabSpec {
             mac: self.mac,
             services: &self.services,
@@ -220,8 +220,8 @@ impl PortScan {
     /// The same with the rule or policy that drops the message, which only a lab with paths reports.
     fn blamed(&self, hidden: Hidden, sources: &[(Family, &Source)]) -> Result<Hidden> {
         let Some(Discovery { source, .. }) = self.discovery.filter(|_| hidden.by.is_none()) else { return Ok(hidden) };
-        let blueprint = LabSpec { watch: WatchedEvents::Paths, ..self.blueprint(sources) };
-        Ok(Lab::run(&blueprint, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
+        let spec = LabSpec { watch: WatchedEvents::Paths, ..self.spec(sources) };
+        Ok(Lab::run(&spec, |lab| lab.hidden_from(source))?.unwrap_or(hidden))
     }
 
     /// The results of a pass whose probes cannot be sent, since the host is hidden.
@@ -287,22 +287,22 @@ struct FamilyScan {
     family: Family,
     phases: VecDeque<Vec<ProbeGroup>>,
     hidden: Option<Hidden>,
-    weather: PinnedSysctls,
+    pinned_sysctls: PinnedSysctls,
 }
 
 impl FamilyScan {
     fn default_of(family: Family) -> FamilyScan {
-        FamilyScan { family, phases: VecDeque::new(), hidden: None, weather: PinnedSysctls::default() }
+        FamilyScan { family, phases: VecDeque::new(), hidden: None, pinned_sysctls: PinnedSysctls::default() }
     }
 
     /// Adds the results of one lab, passes by their indices.
-    fn add(&mut self, (of_lab, weather): (Vec<(usize, Vec<ProbeGroup>)>, PinnedSysctls)) {
+    fn add(&mut self, (of_lab, pinned_sysctls): (Vec<(usize, Vec<ProbeGroup>)>, PinnedSysctls)) {
         for (place, groups) in of_lab {
             if self.phases.len() <= place {
                 self.phases.resize_with(place + 1, Vec::new);
             }
             self.phases[place].extend(groups);
         }
-        self.weather = weather;
+        self.pinned_sysctls = pinned_sysctls;
     }
 }

@@ -154,19 +154,19 @@ impl CheckFacts {
         Some(prefix.into_iter().map(str::to_owned).collect())
     }
 
-    /// The facts of `self` that `asked` contains.
-    pub fn only(&self, asked: &CheckFacts) -> CheckFacts {
+    /// The facts of `self` that `wanted` contains.
+    pub fn only(&self, wanted: &CheckFacts) -> CheckFacts {
         CheckFacts {
-            state: self.state.filter(|_| asked.state.is_some()),
-            log: self.log.clone().filter(|_| asked.log.is_some()),
-            lines: self.lines.filter(|_| asked.lines.is_some()),
-            rate: self.rate.filter(|_| asked.rate.is_some()),
-            verdict: self.verdict.filter(|_| asked.verdict.is_some()),
-            accepted: self.accepted.filter(|_| asked.accepted.is_some()),
-            greeting: self.greeting.clone().filter(|_| asked.greeting.is_some()),
-            macs: self.macs.clone().filter(|_| asked.macs.is_some()),
-            vendor: self.vendor.clone().filter(|_| asked.vendor.is_some()),
-            resolves: self.resolves.filter(|_| asked.resolves.is_some()),
+            state: self.state.filter(|_| wanted.state.is_some()),
+            log: self.log.clone().filter(|_| wanted.log.is_some()),
+            lines: self.lines.filter(|_| wanted.lines.is_some()),
+            rate: self.rate.filter(|_| wanted.rate.is_some()),
+            verdict: self.verdict.filter(|_| wanted.verdict.is_some()),
+            accepted: self.accepted.filter(|_| wanted.accepted.is_some()),
+            greeting: self.greeting.clone().filter(|_| wanted.greeting.is_some()),
+            macs: self.macs.clone().filter(|_| wanted.macs.is_some()),
+            vendor: self.vendor.clone().filter(|_| wanted.vendor.is_some()),
+            resolves: self.resolves.filter(|_| wanted.resolves.is_some()),
         }
     }
 }

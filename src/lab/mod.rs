@@ -159,7 +159,7 @@ pub struct Rest {
 /// A running lab: its ruleset is loaded, and its instruments are proved.
 pub struct Lab<'a> {
     isolated: &'a Isolated,
-    blueprint: &'a LabSpec<'a>,
+    spec: &'a LabSpec<'a>,
     runtime: Runtime,
     link: ProberLink,
     log: LogSource,
@@ -173,7 +173,7 @@ pub struct Lab<'a> {
     paths: Option<Paths>,
     families: Vec<Family>,
     /// The pinned sysctls and their values.
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
     /// The largest number of probes in a batch.
     batch: usize,
     ports: PortMatch,
@@ -182,7 +182,7 @@ pub struct Lab<'a> {
     flows: Flows,
     /// The neighbours that the host knows.
     neighbours: BTreeSet<IpAddr>,
-    spendings: BTreeMap<Family, Spending>,
+    limit_uses: BTreeMap<Family, Spending>,
     /// The change of the ruleset's limits for a sweep; `None` if they are unchanged.
     limits: Option<LimitOverride>,
 }
@@ -190,21 +190,18 @@ pub struct Lab<'a> {
 impl<'a> Lab<'a> {
     /// Builds a lab, calls `work` with it, and tears it down. The result of `work` is valid only if the canaries after
     /// it are seen as well as those before it, and nothing was lost in between.
-    pub fn run<T: Send>(blueprint: &LabSpec, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
-        Lab::run_recorded(blueprint, work).map(|(found, _)| found)
+    pub fn run<T: Send>(spec: &LabSpec, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
+        Lab::run_recorded(spec, work).map(|(found, _)| found)
     }
 
     /// Like [`Self::run`], and returns the records that belong to no [`Observation`] as well.
-    pub fn run_recorded<T: Send>(
-        blueprint: &LabSpec,
-        work: impl FnOnce(&mut Lab) -> Result<T> + Send,
-    ) -> Result<(T, Rest)> {
-        let printing = match blueprint.equipment.capture {
+    pub fn run_recorded<T: Send>(spec: &LabSpec, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<(T, Rest)> {
+        let printing = match spec.equipment.capture {
             Capture::Kmsg => Some(NfLogAllNetns::enable()?),
             Capture::Nflog => None,
         };
         let found = in_fresh_namespace(|isolated| {
-            let mut lab = Lab::build(isolated, blueprint)?;
+            let mut lab = Lab::build(isolated, spec)?;
             let mut canaries = Canaries::new();
             lab.prove(&mut canaries)?;
             let found = work(&mut lab)?;
@@ -224,30 +221,30 @@ impl<'a> Lab<'a> {
         Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || host::pinned_sysctls::has_ipv6()).collect()
     }
 
-    fn build(isolated: &'a Isolated, blueprint: &'a LabSpec) -> Result<Lab<'a>> {
+    fn build(isolated: &'a Isolated, spec: &'a LabSpec) -> Result<Lab<'a>> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start the lab's runtime")?;
         let families = Lab::families();
-        let ends = Ends { prober: PROBER_MAC, host: blueprint.mac };
+        let ends = Ends { prober: PROBER_MAC, host: spec.mac };
         let is_here = |(family, _): &(Family, &Source)| families.contains(family);
-        let rulesets: Vec<(Family, &Source)> = blueprint.rulesets.iter().copied().filter(is_here).collect();
-        let copies = match blueprint.equipment.capture {
+        let rulesets: Vec<(Family, &Source)> = spec.rulesets.iter().copied().filter(is_here).collect();
+        let copies = match spec.equipment.capture {
             Capture::Kmsg => None,
             Capture::Nflog => Some(NflogCopies::new(&rulesets)?),
         };
         let listings: Vec<Listing> =
-            rulesets.iter().map(|(family, text)| blueprint.equipment.listing(*family, text)).collect();
-        let own_groups = own_groups(blueprint, &listings);
-        let mut log = LogSource::open(isolated, copies.as_ref(), &own_groups, blueprint.fault.as_ref())?;
-        let sysctls = &blueprint.equipment.sysctls;
-        let mut weather = host::pinned_sysctls::pin(isolated, sysctls)?;
-        let mode = blueprint.equipment.link;
-        let interface = Interface::create(isolated, blueprint.interface, mode)?;
+            rulesets.iter().map(|(family, text)| spec.equipment.listing(*family, text)).collect();
+        let own_groups = own_groups(spec, &listings);
+        let mut log = LogSource::open(isolated, copies.as_ref(), &own_groups, spec.fault.as_ref())?;
+        let sysctls = &spec.equipment.sysctls;
+        let mut pinned_sysctls = host::pinned_sysctls::pin(isolated, sysctls)?;
+        let mode = spec.equipment.link;
+        let interface = Interface::create(isolated, spec.interface, mode)?;
         let setup = LinkSetup {
-            interface: blueprint.interface,
+            interface: spec.interface,
             mode,
             host: ends.host,
             prober: ends.prober,
-            addresses: blueprint.addresses,
+            addresses: spec.addresses,
             families: &families,
         };
         host::netcfg::set_up(isolated, &runtime, setup)?;
@@ -257,34 +254,31 @@ impl<'a> Lab<'a> {
         if !senders.is_empty() {
             host::netcfg::reach(isolated, &runtime, setup, &senders)?;
         }
-        let services = ListeningSockets::start(isolated, blueprint.services)?;
+        let services = ListeningSockets::start(isolated, spec.services)?;
         let netlink = Nfnetlink::open(isolated)?;
-        let mut link = ProberLink::new(interface, gate(isolated, &netlink, mode)?, ends, blueprint.addresses.v4.host);
-        if blueprint.watch == WatchedEvents::Frames {
-            link.tape.start();
+        let mut link = ProberLink::new(interface, gate(isolated, &netlink, mode)?, ends, spec.addresses.v4.host);
+        if spec.watch == WatchedEvents::Frames {
+            link.recorder.start();
         }
-        host::readiness::wait(&mut link, blueprint.addresses, &families)?;
+        host::readiness::wait(&mut link, spec.addresses, &families)?;
         let logger = copies.as_ref().map_or(Logger::Kernel, |copies| Logger::Group(copies.groups.plain()));
-        trace::own_table::install(isolated, &netlink, &families, logger, |family| {
-            tracing(blueprint, &listings, family)
-        })?;
-        let iptables = &blueprint.equipment.iptables;
-        match blueprint.fault.as_ref().filter(|sabotage| sabotage.fault == Fault::NothingLoaded) {
+        trace::own_table::install(isolated, &netlink, &families, logger, |family| tracing(spec, &listings, family))?;
+        let iptables = &spec.equipment.iptables;
+        match spec.fault.as_ref().filter(|sabotage| sabotage.fault == Fault::NothingLoaded) {
             None => host::loading::load(iptables, isolated, &runtime, &rulesets, copies.as_ref())?,
             Some(sabotage) => sabotage.plant(1),
         }
-        host::pinned_sysctls::pin_late(isolated, sysctls, &mut weather)?;
-        if let Some(sabotage) = &blueprint.fault {
-            plant(isolated, sabotage, blueprint, &mut link, &mut log)?;
+        host::pinned_sysctls::pin_late(isolated, sysctls, &mut pinned_sysctls)?;
+        if let Some(sabotage) = &spec.fault {
+            plant(isolated, sabotage, spec, &mut link, &mut log)?;
         }
         let ports = ports(&rulesets);
-        let (paths, rules) =
-            watch_paths(isolated, blueprint, &netlink, &families, &listings, is_traced(blueprint, &listings))?;
+        let (paths, rules) = watch_paths(isolated, spec, &netlink, &families, &listings, is_traced(spec, &listings))?;
         let at_once = paths.as_ref().map_or(BATCH, Paths::probes_at_once);
         let batch = batch(&rulesets, ports, log.lines_at_once()).min(at_once);
         Ok(Lab {
             isolated,
-            blueprint,
+            spec,
             runtime,
             link,
             log,
@@ -294,15 +288,15 @@ impl<'a> Lab<'a> {
             copies,
             rules,
             paths,
-            weather,
+            pinned_sysctls,
             batch,
             ports,
             conntrack: ConntrackWatch::new(),
             icmp: IcmpWatch::new(),
             flows: Flows::default(),
-            neighbours: families.iter().map(|family| blueprint.addresses.prober(*family)).collect(),
+            neighbours: families.iter().map(|family| spec.addresses.prober(*family)).collect(),
             families,
-            spendings: BTreeMap::new(),
+            limit_uses: BTreeMap::new(),
             limits: None,
         })
     }
@@ -346,10 +340,10 @@ impl<'a> Lab<'a> {
     }
 
     fn drain_rest(&mut self) -> Rest {
-        let LabSpec { addresses, interface, .. } = self.blueprint;
+        let LabSpec { addresses, interface, .. } = self.spec;
         let mut lines = self.log.take_journal();
         lines.retain(|line| log::journal::is_of_ruleset(line, addresses, interface));
-        Rest { frames: self.link.tape.drain_unclaimed(), lines }
+        Rest { frames: self.link.recorder.drain_unclaimed(), lines }
     }
 
     fn send_batch(&mut self, probes: &[Probe]) -> Result<Vec<Observation>> {
@@ -367,7 +361,7 @@ impl<'a> Lab<'a> {
             self.icmp.assert_no_loss()?;
         }
         let mut observed = observed?;
-        if self.blueprint.watch == WatchedEvents::Replies {
+        if self.spec.watch == WatchedEvents::Replies {
             observed.iter_mut().for_each(Observation::without_paths);
         }
         Ok(observed)
@@ -376,8 +370,8 @@ impl<'a> Lab<'a> {
     /// Makes every source a neighbour, so that the host answers a spoofed source without discovery.
     fn add_permanent_neighbours(&mut self, sources: BTreeSet<IpAddr>) -> Result<()> {
         let strangers: Vec<IpAddr> = sources.difference(&self.neighbours).copied().collect();
-        if let Some(far) = strangers.iter().find(|source| !self.blueprint.addresses.is_on_link(**source)) {
-            let host = self.blueprint.addresses.host(Family::from_address(*far));
+        if let Some(far) = strangers.iter().find(|source| !self.spec.addresses.is_on_link(**source)) {
+            let host = self.spec.addresses.host(Family::from_address(*far));
             let hint = "a spoofed source is a unicast address in the network of the host";
             return Err(InputError::new(format!("{far} is no neighbour of {host}"), hint).into());
         }
@@ -390,11 +384,11 @@ impl<'a> Lab<'a> {
 
     fn link_setup(&self) -> LinkSetup<'_> {
         LinkSetup {
-            interface: self.blueprint.interface,
-            mode: self.blueprint.equipment.link,
-            host: self.blueprint.mac,
+            interface: self.spec.interface,
+            mode: self.spec.equipment.link,
+            host: self.spec.mac,
             prober: PROBER_MAC,
-            addresses: self.blueprint.addresses,
+            addresses: self.spec.addresses,
             families: &self.families,
         }
     }
@@ -440,8 +434,8 @@ impl<'a> Lab<'a> {
     /// True if a rule that such a probe may reach counts packets: then each probe is sent by itself.
     fn counts_packets(&mut self, probes: &[Probe]) -> Result<bool> {
         let families: BTreeSet<Family> = probes.iter().map(Probe::family).collect();
-        let spendings = families.into_iter().map(|family| self.spending(family)).collect::<Result<Vec<_>>>()?;
-        Ok(spendings.iter().any(|spending| *spending != Spending::Never))
+        let limit_uses = families.into_iter().map(|family| self.spending(family)).collect::<Result<Vec<_>>>()?;
+        Ok(limit_uses.iter().any(|spending| *spending != Spending::Never))
     }
 
     /// The reference of the benchmark: sends frames, and reads and discards replies and traces. Returns the number of
@@ -461,10 +455,10 @@ impl<'a> Lab<'a> {
 
     /// The kind of events that use up the limits of a family's rules.
     fn spending(&mut self, family: Family) -> Result<Spending> {
-        if let Some(spending) = self.spendings.get(&family) {
+        if let Some(spending) = self.limit_uses.get(&family) {
             return Ok(*spending);
         }
-        let spending = match self.blueprint.equipment.backend() {
+        let spending = match self.spec.equipment.backend() {
             Backend::Nft => {
                 self.rules()?.iter().find(|rules| rules.family == family).map_or(Spending::Never, Spending::new)
             }
@@ -474,13 +468,13 @@ impl<'a> Lab<'a> {
                 of_family.map(KernelTable::spending).fold(Spending::Never, Spending::and)
             }
         };
-        self.spendings.insert(family, spending);
+        self.limit_uses.insert(family, spending);
         Ok(spending)
     }
 
     /// Resets every limit of the ruleset, so that the next probe finds it as the first one would.
     pub fn renew_limits(&mut self) -> Result<()> {
-        match self.blueprint.equipment.backend() {
+        match self.spec.equipment.backend() {
             Backend::Nft => self.renew_rules(),
             Backend::Legacy => {
                 let rulesets = self.listings.iter().map(|listing| (listing.family, &listing.source));
@@ -491,7 +485,7 @@ impl<'a> Lab<'a> {
 
     /// Replaces the loaded rulesets; if log lines are read through NFLOG, by their copies.
     fn load(&self, rulesets: &[(Family, &Source)]) -> Result<()> {
-        let iptables = &self.blueprint.equipment.iptables;
+        let iptables = &self.spec.equipment.iptables;
         host::loading::reload(iptables, self.isolated, &self.runtime, rulesets, self.copies.as_ref())
     }
 
@@ -531,7 +525,7 @@ impl<'a> Lab<'a> {
     pub fn neighbourhood(&mut self) -> Result<DiscoveredMacs> {
         let mut turn = self.log.lock()?;
         let found =
-            host::neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families)?;
+            host::neighbours::explore(&mut self.link, self.paths.as_mut(), self.spec.addresses, &self.families)?;
         turn.drain(drop)?;
         Ok(found)
     }
@@ -539,10 +533,10 @@ impl<'a> Lab<'a> {
     /// The reason why the host is hidden from a neighbour with the IPv6 address `source`; `None` if it answers, or on a
     /// link without neighbours. Only a lab that watches paths can name the rule.
     pub fn hidden_from(&mut self, source: Ipv6Addr) -> Result<Option<Hidden>> {
-        if !self.blueprint.equipment.link.has_macs() {
+        if !self.spec.equipment.link.has_macs() {
             return Ok(None);
         }
-        let host = self.blueprint.addresses.v6.host;
+        let host = self.spec.addresses.v6.host;
         let mut turn = self.log.lock()?;
         let found = host::neighbours::solicit(&mut self.link, self.paths.as_mut(), source, host)?;
         turn.drain(drop)?;
@@ -551,7 +545,7 @@ impl<'a> Lab<'a> {
 
     fn prove(&mut self, canaries: &mut Canaries) -> Result<()> {
         let paths = self.paths.as_mut();
-        canaries.prove(&mut self.link, &mut self.log, paths, self.blueprint.addresses, &self.families)
+        canaries.prove(&mut self.link, &mut self.log, paths, self.spec.addresses, &self.families)
     }
 }
 
@@ -569,12 +563,12 @@ fn gate(isolated: &Isolated, netlink: &Nfnetlink, mode: LinkMode) -> Result<Fenc
 
 /// True if packets are traced: if paths are watched, if only a path can distinguish a packet that left the lab from a
 /// dropped one, or show a copy of it, or if lines come from two sources, whose order only a path can show.
-fn is_traced(blueprint: &LabSpec, listings: &[Listing]) -> bool {
-    let has_two_sources = blueprint.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
-    let only_a_path_tells = [&LeftTheWorld::TARGETS[..], &Note::TARGETS].concat();
-    blueprint.watch != WatchedEvents::Replies
+fn is_traced(spec: &LabSpec, listings: &[Listing]) -> bool {
+    let has_two_sources = spec.equipment.capture == Capture::Kmsg && nflog_groups(listings).next().is_some();
+    let needs_path = [&LeftTheWorld::TARGETS[..], &Note::TARGETS].concat();
+    spec.watch != WatchedEvents::Replies
         || has_two_sources
-        || listings.iter().any(|listing| listing.has_target(&only_a_path_tells))
+        || listings.iter().any(|listing| listing.has_target(&needs_path))
 }
 
 /// The groups of the NFLOG rules, except those in the lab's own block.
@@ -585,30 +579,30 @@ fn nflog_groups(listings: &[Listing]) -> impl Iterator<Item = u16> {
 
 /// The groups of the ruleset to which the log source binds. Packets for the group of the x_tables trace are delivered
 /// with the trace.
-fn own_groups(blueprint: &LabSpec, listings: &[Listing]) -> BTreeSet<u16> {
-    let has_x_trace = blueprint.equipment.backend() == Backend::Legacy && is_traced(blueprint, listings);
+fn own_groups(spec: &LabSpec, listings: &[Listing]) -> BTreeSet<u16> {
+    let has_x_trace = spec.equipment.backend() == Backend::Legacy && is_traced(spec, listings);
     nflog_groups(listings).filter(|group| !has_x_trace || *group != trace::legacy_trace::TRACE_GROUP).collect()
 }
 
 /// The way to trace a family's packets; `None` if they are not traced.
-fn tracing(blueprint: &LabSpec, listings: &[Listing], family: Family) -> Option<Tracing> {
+fn tracing(spec: &LabSpec, listings: &[Listing], family: Family) -> Option<Tracing> {
     let of_family = listings.iter().filter(|listing| listing.family == family);
     let has_conntrack = of_family.clone().flat_map(Listing::rules).any(|rule| rule.uses_conntrack());
     let has_nat = of_family.flat_map(|listing| &listing.tables).any(|table| table.name == "nat");
-    let tracing = Tracing { backend: blueprint.equipment.backend(), has_conntrack, has_nat };
-    is_traced(blueprint, listings).then_some(tracing)
+    let tracing = Tracing { backend: spec.equipment.backend(), has_conntrack, has_nat };
+    is_traced(spec, listings).then_some(tracing)
 }
 
 /// Opens the reader of paths for the rules that are loaded now. Returns those rules as well, if they had to be listed.
 fn watch_paths(
     isolated: &Isolated,
-    blueprint: &LabSpec,
+    spec: &LabSpec,
     netlink: &Nfnetlink,
     families: &[Family],
     listings: &[Listing],
     traced: bool,
 ) -> Result<(Option<Paths>, OnceCell<Vec<Rules>>)> {
-    match (traced, blueprint.equipment.backend()) {
+    match (traced, spec.equipment.backend()) {
         (false, Backend::Nft) => {
             let listed = trace::nft_rules::list_all(netlink, families)?;
             RuleIndex::assert_loaded(listings, &trace::nft_rules::all_known(&listed)?)?;
@@ -619,14 +613,14 @@ fn watch_paths(
             Ok((None, OnceCell::new()))
         }
         (true, Backend::Nft) => {
-            let tracer = Tracer::open(isolated, blueprint.fault.as_ref())?;
+            let tracer = Tracer::open(isolated, spec.fault.as_ref())?;
             let listed = trace::nft_rules::list_all(netlink, families)?;
             let known = trace::nft_rules::all_known(&listed)?;
             RuleIndex::assert_loaded(listings, &known)?;
-            let book = RuleIndex::compile(listings, known)?;
+            let index = RuleIndex::compile(listings, known)?;
             let paths =
-                Paths::new(TraceWitness::NfTables(tracer), book, CtStateReader::new(listings), *blueprint.addresses)
-                    .with(blueprint.fault.as_ref());
+                Paths::new(TraceWitness::NfTables(tracer), index, CtStateReader::new(listings), *spec.addresses)
+                    .with(spec.fault.as_ref());
             Ok((Some(paths), listed.into()))
         }
         (true, Backend::Legacy) => {
@@ -634,11 +628,10 @@ fn watch_paths(
             let tables = KernelTable::list(isolated, listings)?;
             let known = trace::x_tables::all_known(&tables);
             RuleIndex::assert_loaded(listings, &known)?;
-            let book = RuleIndex::compile(listings, known)?;
-            let tracer = XTracer::open(isolated, tables, blueprint.fault.as_ref())?;
-            let paths =
-                Paths::new(TraceWitness::XTables(tracer), book, CtStateReader::outright(), *blueprint.addresses)
-                    .with(blueprint.fault.as_ref());
+            let index = RuleIndex::compile(listings, known)?;
+            let tracer = XTracer::open(isolated, tables, spec.fault.as_ref())?;
+            let paths = Paths::new(TraceWitness::XTables(tracer), index, CtStateReader::outright(), *spec.addresses)
+                .with(spec.fault.as_ref());
             Ok((Some(paths), OnceCell::new()))
         }
     }
@@ -648,7 +641,7 @@ fn watch_paths(
 fn plant(
     isolated: &Isolated,
     sabotage: &Arc<Sabotage>,
-    blueprint: &LabSpec,
+    spec: &LabSpec,
     link: &mut ProberLink,
     log: &mut LogSource,
 ) -> Result<()> {
@@ -664,7 +657,7 @@ fn plant(
         | Fault::ResetOfAStranger
         | Fault::ResetOutOfWindow
         | Fault::LogOverrun => {
-            link.sabotage(FaultInjector::new(isolated, blueprint.interface, blueprint.equipment, sabotage.clone())?);
+            link.sabotage(FaultInjector::new(isolated, spec.interface, spec.equipment, sabotage.clone())?);
         }
     }
     Ok(())

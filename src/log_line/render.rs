@@ -88,19 +88,19 @@ impl LoggedPacket<'_> {
         String::from_utf8_lossy(&line).into_owned()
     }
 
-    fn body(&self, asked: RenderOptions) -> String {
+    fn body(&self, shown: RenderOptions) -> String {
         let name = |interface: Option<&str>| interface.unwrap_or_default().to_owned();
         let mut line = format!("IN={} OUT={} ", name(self.in_interface), name(self.out_interface));
         if self.in_interface.is_some() {
-            self.render_link(&mut line, asked.flags);
+            self.render_link(&mut line, shown.flags);
         }
         let packet = Bytes::new(self.packet);
-        let told = match self.family {
-            Family::Ipv4 => ipv4::render(&mut line, packet, asked, QuoteDepth::Logged),
-            Family::Ipv6 => ipv6::render(&mut line, packet, asked, QuoteDepth::Logged),
+        let rendered = match self.family {
+            Family::Ipv4 => ipv4::render(&mut line, packet, shown, QuoteDepth::Logged),
+            Family::Ipv6 => ipv6::render(&mut line, packet, shown, QuoteDepth::Logged),
         };
-        if told == Rendered::ToTheEnd {
-            self.render_interfaces_and_mark(&mut line, asked.flags);
+        if rendered == Rendered::ToTheEnd {
+            self.render_interfaces_and_mark(&mut line, shown.flags);
         }
         line
     }

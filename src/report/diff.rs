@@ -31,7 +31,7 @@ pub struct DiffReport {
 impl DiffReport {
     /// The report of `diff`.
     pub fn new(diff: Compared, environment: impl FnOnce(PinnedSysctls) -> Environment) -> DiffReport {
-        let environment = environment(diff.weather.clone());
+        let environment = environment(diff.pinned_sysctls.clone());
         DiffReport { schema: SCHEMA, tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")), environment, diff }
     }
 }

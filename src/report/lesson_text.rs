@@ -323,8 +323,9 @@ fn answer(seen: &ProbeResult, width: usize) -> String {
 fn headline(frame: &ShownFrame) -> String {
     let mut own = frame.layers.iter().filter(|layer| !layer.is_quoted && !matches!(layer.name, "Payload" | "Padding"));
     let Some(last) = own.next_back() else { return "A frame".to_owned() };
-    let told = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
-    let facts: Vec<String> = [told("Control bits"), told("Type"), told("Code")].into_iter().flatten().collect();
+    let note_of = |name: &str| last.fields.iter().find(|field| field.name == name).and_then(|field| field.note.clone());
+    let facts: Vec<String> =
+        [note_of("Control bits"), note_of("Type"), note_of("Code")].into_iter().flatten().collect();
     if facts.is_empty() { last.name.to_owned() } else { format!("{}: {}", last.name, facts.join(", ")) }
 }
 
@@ -432,12 +433,12 @@ fn side_by_side(lesson: &Lesson, width: usize) -> String {
         let _ = writeln!(text, "  {:<10} {:<9} {logged}", "", "");
     }
     let differ = lesson.scenes.iter().any(|scene| scene.with_firewall.verdict != scene.without.verdict);
-    let told = match differ {
+    let conclusion = match differ {
         true => "Where the two differ, it is the firewall that decides what the scanner sees.",
         false => "The scanner sees no difference: to this scan the firewall is not there.",
     };
     text.push('\n');
-    text + &paragraph(told, width)
+    text + &paragraph(conclusion, width)
 }
 
 fn heading(words: &str) -> String {

@@ -103,9 +103,9 @@ mod tests {
         let words = "r.v4:5 drops the NULL probe before r.v4:7 can see it: as every NULL probe is";
         let null = slots("NULL probe", "\"Null: \"", "r.v4:7");
         let xmas = slots("Xmas probe", "\"Xmas: \"", "r.v4:9");
-        let told =
+        let filled_in =
             "r.v4:5 drops the NULL or Xmas probe before r.v4:7 or r.v4:9 can see it: as every NULL or Xmas probe is";
-        assert_eq!(null.filled(words, &[null.clone(), xmas]), told);
+        assert_eq!(null.filled(words, &[null.clone(), xmas]), filled_in);
         assert_eq!(null.filled(words, &[null.clone(), null.clone()]), words);
     }
 

@@ -150,11 +150,11 @@ fn locations(suite: &Suite, cases: &[&CheckWords]) -> Vec<Location> {
     let (path, line) = suite.origin(cases[0]);
     let places = cases.iter().filter_map(|case| suite.requested_at(case));
     let places: BTreeSet<_> = places.filter(|place| *place != (path, line.unwrap_or(1))).collect();
-    let asked = |(path, line): (&Path, usize)| Location {
+    let expectation = |(path, line): (&Path, usize)| Location {
         message: Some("asked for here".to_owned().into()),
         ..location(path, Some(line))
     };
-    places.into_iter().take(LOCATIONS).map(asked).collect()
+    places.into_iter().take(LOCATIONS).map(expectation).collect()
 }
 
 fn location(path: &Path, line: Option<usize>) -> Location {

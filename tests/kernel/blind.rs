@@ -19,12 +19,12 @@ fn a_namespace_without_loggers_cannot_measure() {
     assert!(nix::unistd::geteuid().is_root(), "this test asks the real kernel and needs root");
     let equipment = LabOptions::usual(Flavour::Auto, &std::env::var("PATH").unwrap_or_default()).expect("iptables");
     let host = Scenario::load(HARDENED.as_ref()).expect("a scenario").host;
-    let blueprint = LabSpec {
+    let spec = LabSpec {
         watch: scanlab::lab::WatchedEvents::Replies,
         ..LabSpec::new(&equipment, &host.interface, &host.addresses, &[])
     };
-    Lab::run(&blueprint, |_| Ok(())).expect("without the fault it measures");
-    let blind = LabSpec { fault: Some(Sabotage::new(Fault::BlindLog)), ..blueprint };
+    Lab::run(&spec, |_| Ok(())).expect("without the fault it measures");
+    let blind = LabSpec { fault: Some(Sabotage::new(Fault::BlindLog)), ..spec };
     let error = Lab::run(&blind, |_| Ok(())).expect_err("nothing is logged");
     assert!(matches!(error, Error::CannotMeasure(CannotMeasure::Blind { .. })), "{error}");
     assert_eq!(error.exit_status(), 3);

@@ -40,13 +40,13 @@ fn in_a_lab<T: Send>(
     let ruleset = Source { name: "<test>".into(), text: ruleset.into() };
     let (interface, addresses) = (InterfaceName::default(), Addresses::default());
     let rulesets = [(Family::Ipv4, &ruleset), (Family::Ipv6, &ruleset)];
-    let blueprint = LabSpec {
+    let spec = LabSpec {
         services: &[HostService { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
         watch: WatchedEvents::Replies,
         fault,
         ..LabSpec::new(equipment, &interface, &addresses, &rulesets)
     };
-    Lab::run(&blueprint, work)
+    Lab::run(&spec, work)
 }
 
 /// The beginning of every line of these rules.

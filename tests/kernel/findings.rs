@@ -91,8 +91,8 @@ fn responses(family: Family, source: &Source, plan: &SweepPlan, stimuli: &[Stimu
     let services: Vec<HostService> =
         plan.services().iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();
     let rulesets = [(family, source)];
-    let blueprint = LabSpec { services: &services, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
-    let swept = Lab::run(&blueprint, |lab| lab.sweep(stimuli, &plan.foreign_addresses(), LimitOverride::Wide));
+    let spec = LabSpec { services: &services, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
+    let swept = Lab::run(&spec, |lab| lab.sweep(stimuli, &plan.foreign_addresses(), LimitOverride::Wide));
     swept.unwrap_or_else(|error| panic!("{error}"))
 }
 

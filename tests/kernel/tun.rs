@@ -140,12 +140,12 @@ fn observe(equipment: &LabOptions, rules: &Source, watch: WatchedEvents, probes:
     let interface = InterfaceName::default();
     let addresses = Addresses::default();
     let rulesets = Family::BOTH.map(|family| (family, rules));
-    let blueprint = LabSpec {
+    let spec = LabSpec {
         services: &[HostService { protocol: scanlab::net::Protocol::Tcp, port: Port(22), greeting: None }],
         watch,
         ..LabSpec::new(equipment, &interface, &addresses, &rulesets)
     };
-    Lab::run(&blueprint, |lab| lab.send(probes)).unwrap_or_else(|error| panic!("{error}\n{}", rules.text))
+    Lab::run(&spec, |lab| lab.send(probes)).unwrap_or_else(|error| panic!("{error}\n{}", rules.text))
 }
 
 fn probes(technique: Technique) -> [Probe; 2] {
@@ -217,10 +217,10 @@ fn a_rule_for_the_fences_own_address_holds_nothing_back() {
         let interface = InterfaceName::default();
         let addresses = Addresses::default();
         let rulesets = [(Family::Ipv4, &rules)];
-        let blueprint =
+        let spec =
             LabSpec { watch: WatchedEvents::Replies, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
         let [probe, _] = probes(Technique::Syn);
-        let observed = Lab::run(&blueprint, |lab| lab.send(&[probe])).unwrap_or_else(|error| panic!("{error}"));
+        let observed = Lab::run(&spec, |lab| lab.send(&[probe])).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(observed[0].verdict.state, PortState::Filtered);
     }
 }

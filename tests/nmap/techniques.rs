@@ -68,8 +68,8 @@ fn observe(family: Family, rules: &str, probes: &[Probe]) -> Vec<Observation> {
         [service(Protocol::Tcp, 22, None), service(Protocol::Udp, 22, None), service(Protocol::Udp, 26, Some("hello"))];
     let source = Source { name: "<test>".into(), text: rules.into() };
     let rulesets = [(family, &source)];
-    let blueprint = LabSpec { services: &services, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
-    let observed = Lab::run(&blueprint, |lab| lab.send(probes));
+    let spec = LabSpec { services: &services, ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
+    let observed = Lab::run(&spec, |lab| lab.send(probes));
     observed.unwrap_or_else(|error| panic!("{error}"))
 }
 

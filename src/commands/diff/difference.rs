@@ -26,7 +26,7 @@ pub struct PacketDifference {
     pub packets: Vec<Packet>,
     /// The port that represents all unnamed ports.
     #[serde(skip)]
-    pub stand_in: Option<Port>,
+    pub sample_port: Option<Port>,
     /// The effect of the first ruleset.
     pub before: Behaviour,
     /// The effect of the second ruleset.
@@ -77,21 +77,21 @@ pub fn together(differences: Vec<PacketDifference>) -> Vec<PacketDifference> {
         (&other.before, &other.after, other.family, &other.interface, other.limits_used_up)
             == (&one.before, &one.after, one.family, &one.interface, one.limits_used_up)
     };
-    let mut told = merged(differences, is_like, |one, other| one.packets.extend(other.packets));
-    for one in &mut told {
-        one.packets.sort_by_key(|packet| packet.plainness(one.stand_in));
+    let mut all = merged(differences, is_like, |one, other| one.packets.extend(other.packets));
+    for one in &mut all {
+        one.packets.sort_by_key(|packet| packet.plainness(one.sample_port));
         one.packets.dedup();
     }
     // With limits used up, most packets have the same effect as before; an entry that also exists with fresh limits is
     // dropped.
-    let with_room: Vec<PacketDifference> = told.iter().filter(|one| !one.limits_used_up).cloned().collect();
-    told.retain(|one| {
+    let with_room: Vec<PacketDifference> = all.iter().filter(|one| !one.limits_used_up).cloned().collect();
+    all.retain(|one| {
         let same = |other: &PacketDifference| {
             (&other.before, &other.after, other.family) == (&one.before, &one.after, one.family)
         };
         !(one.limits_used_up && with_room.iter().any(same))
     });
-    told
+    all
 }
 
 /// Merges ports with the same results before and after, then techniques with the same ports.

@@ -98,7 +98,7 @@ impl Over<'_> {
         limits: LimitOverride,
     ) {
         compared.sent += stimuli.len();
-        let stand_in = SweepPlan::stand_in([plan].into_iter(), &[]);
+        let sample_port = SweepPlan::sample_port([plan].into_iter(), &[]);
         for (number, stimulus) in stimuli.iter().enumerate() {
             let [before, after] = [0, 1].map(|side: usize| Behaviour::new(&found[side][number], &self.listings[side]));
             if before.is_like(&after) {
@@ -110,13 +110,13 @@ impl Over<'_> {
             };
             let (before, after) = (alone(before.clone(), &after), alone(after, &before));
             let packet = plan.packet(stimulus, &self.comparison.addresses).ok();
-            let packet: Option<Packet> = packet.map(|packet| plan.representative_of(packet, stand_in));
+            let packet: Option<Packet> = packet.map(|packet| plan.representative_of(packet, sample_port));
             compared.differences.push(PacketDifference {
                 family: self.family,
                 interface: self.interface.to_string(),
                 limits_used_up: limits == LimitOverride::Dry,
                 packets: packet.into_iter().collect(),
-                stand_in,
+                sample_port,
                 before,
                 after,
             });
@@ -167,9 +167,9 @@ impl Over<'_> {
     /// Does the same work in a lab of each side.
     fn both<T: Send>(&self, compared: &mut Compared, work: impl Fn(&mut Lab) -> Result<T> + Sync) -> Result<[T; 2]> {
         let [before, after] = &self.comparison.sides;
-        let (before, weather) = self.one(before, &work)?;
+        let (before, pinned_sysctls) = self.one(before, &work)?;
         let (after, _) = self.one(after, &work)?;
-        compared.weather = weather;
+        compared.pinned_sysctls = pinned_sysctls;
         Ok([before, after])
     }
 
@@ -181,14 +181,14 @@ impl Over<'_> {
             .collect();
         let rulesets = side.rulesets.iter().filter(|(family, _)| *family == self.family);
         let rulesets: Vec<(Family, &Source)> = rulesets.map(|(family, source)| (*family, source)).collect();
-        let blueprint = LabSpec {
+        let spec = LabSpec {
             mac: self.comparison.mac,
             services: &services,
             ..LabSpec::new(&self.comparison.equipment, self.interface, &self.comparison.addresses, &rulesets)
         };
-        Lab::run(&blueprint, |lab| {
+        Lab::run(&spec, |lab| {
             let found = work(lab)?;
-            Ok((found, lab.weather.clone()))
+            Ok((found, lab.pinned_sysctls.clone()))
         })
     }
 }

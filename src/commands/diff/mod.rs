@@ -64,7 +64,7 @@ pub struct Compared {
     pub complete: bool,
     /// The sysctls that were pinned.
     #[serde(skip)]
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 impl Compared {
@@ -93,7 +93,7 @@ pub fn compare(comparison: &Comparison) -> Result<Compared> {
         not_tried: Vec::new(),
         sent: 0,
         complete: true,
-        weather: PinnedSysctls::default(),
+        pinned_sysctls: PinnedSysctls::default(),
     };
     for family in comparison.families() {
         let listings = measure::family(comparison, family, &mut compared)?;

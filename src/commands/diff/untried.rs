@@ -52,14 +52,14 @@ pub(super) fn family(
             return Ok(());
         }
     };
-    let untold = |compared: &Compared| {
+    let unreported = |compared: &Compared| {
         let known = places(&compared.differences, family);
-        let is_told = |one: &UntriedPackets| one.places.iter().any(|place| known.contains(place));
+        let is_reported = |one: &UntriedPackets| one.places.iter().any(|place| known.contains(place));
         let all = gaps.iter().map(|gap| (gap, not_tried(&space, family, listings, gap)));
-        all.filter(|(_, one)| !is_told(one)).collect::<Vec<_>>()
+        all.filter(|(_, one)| !is_reported(one)).collect::<Vec<_>>()
     };
     let mut over: BTreeMap<String, Vec<Stimulus>> = BTreeMap::new();
-    for (gap, _) in untold(compared) {
+    for (gap, _) in unreported(compared) {
         for WitnessPacket { interface, stimulus } in witnesses(&space, &gap.region, gap.hook, &comparison.addresses) {
             let stimuli = over.entry(interface).or_default();
             if !stimuli.contains(&stimulus) {
@@ -71,8 +71,8 @@ pub(super) fn family(
         let Ok(interface) = interface.parse::<InterfaceName>() else { continue };
         Over { comparison, family, interface: &interface, listings }.these(compared, &stimuli)?;
     }
-    let untold: BTreeSet<UntriedPackets> = untold(compared).into_iter().map(|(_, one)| one).collect();
-    compared.not_tried.extend(untold.into_iter().take(NAMED));
+    let unreported: BTreeSet<UntriedPackets> = unreported(compared).into_iter().map(|(_, one)| one).collect();
+    compared.not_tried.extend(unreported.into_iter().take(NAMED));
     Ok(())
 }
 
@@ -97,7 +97,7 @@ fn not_tried(space: &Space, family: Family, listings: &[Listing; 2], gap: &SetDi
         lines.iter().map(|line| format!("{file}:{line}")).collect::<Vec<_>>()
     };
     let because = match (space.opaque(&gap.region), gap.hook) {
-        (Some(asked), _) => format!("no sweep varies {asked}"),
+        (Some(fields), _) => format!("no sweep varies {fields}"),
         (None, "FORWARD") => "nothing is forwarded in the lab".to_owned(),
         (None, _) => "the lab sends no such packet".to_owned(),
     };

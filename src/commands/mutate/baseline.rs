@@ -28,7 +28,7 @@ pub struct Baseline {
     /// The sweep of each ruleset.
     pub sweeps: BTreeMap<Family, BaselineSweep>,
     /// The pinned sysctls of its labs.
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 /// The sweep of one ruleset.
@@ -50,7 +50,7 @@ pub struct BaselineSweep {
 /// If a check is not as the scenario expects.
 pub async fn measure(job: &Arc<Job>, workforce: &LabPool) -> Result<Baseline> {
     let found = workforce.perform(&[Arc::clone(job)]).await?.remove(0);
-    let weather = found.weather().unwrap_or_default();
+    let pinned_sysctls = found.pinned_sysctls().unwrap_or_default();
     let evidence = CheckInputs::new(found);
     let checks = job.checks(&evidence)?;
     all_pass(job, &checks)?;
@@ -58,7 +58,7 @@ pub async fn measure(job: &Arc<Job>, workforce: &LabPool) -> Result<Baseline> {
     let families = families.into_iter().filter(|family| Lab::families().contains(family)).collect();
     let of_job = Arc::clone(job);
     let sweeps = workforce.map(families, move |family| Ok((family, sweep(&of_job, family)?))).await?;
-    Ok(Baseline { checks, lines: lines(&evidence), sweeps: sweeps.into_iter().collect(), weather })
+    Ok(Baseline { checks, lines: lines(&evidence), sweeps: sweeps.into_iter().collect(), pinned_sysctls })
 }
 
 fn all_pass(job: &Job, checks: &[Check]) -> Result<()> {

@@ -39,7 +39,7 @@ pub struct MutationReport {
     pub mutants: Vec<Tried>,
     /// The sysctls that were pinned.
     #[serde(skip)]
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 /// A mutant that was tried.
@@ -228,7 +228,7 @@ pub async fn mutate(
         file: job.scenario.source.name.clone(),
         summary: MutantCounts::of(tried.iter()),
         mutants: tried,
-        weather: baseline.weather.clone(),
+        pinned_sysctls: baseline.pinned_sysctls.clone(),
     })
 }
 

@@ -258,10 +258,10 @@ impl MutantTrial<'_> {
             return (0..self.swept.journeys.len()).collect();
         }
         let (interface, host) = (self.job.scenario.host.interface.as_str(), self.host());
-        let may_tell = |journeys: &[Journey]| {
+        let may_differ = |journeys: &[Journey]| {
             differences.concern(journeys.iter(), |one| Packet::from_journey(one, interface, host))
         };
-        let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_tell(journeys));
+        let places = self.swept.journeys.iter().enumerate().filter(|(_, journeys)| may_differ(journeys));
         places.map(|(place, _)| place).collect()
     }
 
@@ -270,8 +270,9 @@ impl MutantTrial<'_> {
     fn beyond(&self, differences: &AffectedPackets) -> (Vec<Stimulus>, Vec<IpAddr>) {
         let plan = SweepPlan::new(&self.listing, &self.job.scenario.host.addresses);
         let known: HashSet<&Stimulus> = self.swept.effects.stimuli().iter().collect();
-        let may_tell = |stimulus: &Stimulus| stimulus.lead != Lead::None || differences.concerns(&self.fresh(stimulus));
-        let more = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus) && may_tell(stimulus));
+        let may_differ =
+            |stimulus: &Stimulus| stimulus.lead != Lead::None || differences.concerns(&self.fresh(stimulus));
+        let more = plan.stimuli().into_iter().filter(|stimulus| !known.contains(stimulus) && may_differ(stimulus));
         (more.collect(), plan.foreign_addresses())
     }
 
@@ -366,7 +367,7 @@ const PROVED: &str = "no packet that can come to these rules is dealt with in an
 fn not_tried(space: &Space, gap: &SetDifference) -> String {
     let what = space.describe(&gap.region);
     match (space.opaque(&gap.region), gap.hook) {
-        (Some(asked), _) => format!("not tried in {}: {what}: no sweep varies {asked}", gap.hook),
+        (Some(other_fields), _) => format!("not tried in {}: {what}: no sweep varies {other_fields}", gap.hook),
         (None, "FORWARD") => format!("not tried in FORWARD: {what}: nothing is forwarded in the lab"),
         (None, hook) => format!("not tried in {hook}: {what}: the lab sends no such packet"),
     }

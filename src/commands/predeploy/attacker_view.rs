@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, beyond, inbound_peers,
-    told_once,
+    merge_families,
 };
 use crate::lab::Lab;
 use crate::net::Family;
@@ -13,8 +13,8 @@ use crate::probe::scan::{PortState, Technique};
 
 pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
-    let told = told_once(seen.map(|family| (family, states(measured, family))).collect());
-    let mut facts: Vec<Fact> = told
+    let merged = merge_families(seen.map(|family| (family, states(measured, family))).collect());
+    let mut facts: Vec<Fact> = merged
         .into_iter()
         .map(|(families, states)| Fact::new(Assessment::Good, format!("over {families}: {states}")))
         .collect();
@@ -54,7 +54,7 @@ fn vantage(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     }
     let seen = |family: Family| {
         let prober = subject.scenario.host.addresses.prober(family);
-        let place = match (ssh_from.contains(prober), inbound_peers::keeps_strangers_out(&measured.callers, family)) {
+        let place = match (ssh_from.contains(prober), inbound_peers::drops_other_sources(&measured.callers, family)) {
             (true, true) => "which `ssh_from` names: others see SSH as they see any port without a name",
             (true, false) => "which `ssh_from` names",
             (false, _) => "which `ssh_from` does not name",
@@ -75,9 +75,9 @@ fn states(measured: &Measured, family: Family) -> String {
     let mut states: Vec<(&str, PortSet)> = states.into_iter().collect();
     states.sort_by_key(|(_, ports)| ports.len());
     let last = states.len().saturating_sub(1);
-    let told = states.iter().enumerate().map(|(place, (state, ports))| match place == last {
+    let parts = states.iter().enumerate().map(|(place, (state, ports))| match place == last {
         true => format!("{}{} {state}", if last == 0 { "all " } else { "the other " }, ports.len()),
         false => format!("{} {state}", ports.to_string().replace(',', ", ")),
     });
-    told.collect::<Vec<_>>().join("; ")
+    parts.collect::<Vec<_>>().join("; ")
 }

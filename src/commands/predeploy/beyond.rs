@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Assessment, Fact, Measured, PredeploySubject, intended, told_once};
+use super::{Assessment, Fact, Measured, PredeploySubject, intended, merge_families};
 use crate::lab::Lab;
 use crate::net::port::PortSet;
 use crate::net::{Family, Protocol};
@@ -18,14 +18,14 @@ pub fn facts(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let mut facts = Vec::new();
     for technique in [Technique::Syn, Technique::Udp] {
         let of = Lab::families().into_iter().map(|family| (family, gone(measured, technique, family)));
-        for (families, gone) in told_once(of.collect()) {
+        for (families, gone) in merge_families(of.collect()) {
             facts.extend(gone.iter().map(|(left, ports)| fact(technique, &families, *left, ports, &served)));
         }
     }
     let copies = Lab::families()
         .into_iter()
         .map(|family| (family, notes(measured, family, |note| matches!(note, Note::Copied { .. }))));
-    for (families, copies) in told_once(copies.collect()) {
+    for (families, copies) in merge_families(copies.collect()) {
         facts.extend(copies.into_iter().map(|copy| Fact::new(Assessment::Note, format!("over {families}: {copy}"))));
     }
     facts
@@ -34,8 +34,8 @@ pub fn facts(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
 /// A fact for each rule that answers in place of the host.
 pub fn proxies(measured: &Measured) -> Vec<Fact> {
     let of = |family| notes(measured, family, |note| matches!(note, Note::SynProxy { .. }));
-    let told = told_once(Lab::families().into_iter().map(|family| (family, of(family))).collect());
-    let facts = told.into_iter().flat_map(|(families, proxies)| {
+    let merged = merge_families(Lab::families().into_iter().map(|family| (family, of(family))).collect());
+    let facts = merged.into_iter().flat_map(|(families, proxies)| {
         proxies.into_iter().map(move |proxy| Fact::new(Assessment::Note, format!("over {families}: {proxy}")))
     });
     facts.collect()

@@ -2,7 +2,7 @@
 //! after a number of connections, and for how long.
 
 use super::counted::{Counted, Counter, counters};
-use super::{Assessment, Fact, PredeploySubject, listener, lockout, told_once};
+use super::{Assessment, Fact, PredeploySubject, listener, lockout, merge_families};
 use crate::error::Result;
 use crate::lab::{
     ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, Lost, ROUNDS,
@@ -41,7 +41,7 @@ pub fn measure(subject: &PredeploySubject) -> Result<Endured> {
         found.sessions.extend(sessions);
         let openings: Vec<(Family, Vec<Counter>)> = of(Counted::Openings).collect();
         let tries = enough(&openings, IN_A_ROW.into()).min(MOST.1.into()) as u16;
-        for row in explained(subject, |lab| lab.knock(subject.admins, *port, tries))? {
+        for row in explained(subject, |lab| lab.connect_in_a_row(subject.admins, *port, tries))? {
             found.rows.push(whose(subject, row)?);
         }
         if let Some(most) = counted_connections(subject) {
@@ -92,7 +92,7 @@ fn explained<T: Send>(subject: &PredeploySubject, work: impl Fn(&mut Lab) -> Res
 fn whose(subject: &PredeploySubject, row: ConnectionRow) -> Result<ConnectionRow> {
     let client = subject.admins.iter().find(|client| Family::from_address(**client) == row.family);
     let (Some(client), Some(_), SpentBy::Unknown) = (client, row.opened, row.spent_by) else { return Ok(row) };
-    let gets_in = in_lab(subject, WatchedEvents::Replies, |lab| lab.lets_in_a_stranger(*client, row.port))?;
+    let gets_in = in_lab(subject, WatchedEvents::Replies, |lab| lab.accepts_other_address(*client, row.port))?;
     Ok(ConnectionRow { spent_by: if gets_in { SpentBy::Everybody } else { SpentBy::Unknown }, ..row })
 }
 
@@ -103,8 +103,8 @@ fn in_lab<T: Send>(
 ) -> Result<T> {
     let rulesets = subject.rules();
     let services: Vec<HostService> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
-    let blueprint = LabSpec { services: &services, watch, ..subject.blueprint(&rulesets) };
-    Lab::run(&blueprint, work)
+    let spec = LabSpec { services: &services, watch, ..subject.spec(&rulesets) };
+    Lab::run(&spec, work)
 }
 
 impl Endured {
@@ -121,7 +121,7 @@ impl Endured {
 
 /// The results of long sessions.
 pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
-    let told = endured.sessions.iter().map(|one| {
+    let by_family = endured.sessions.iter().map(|one| {
         let cut = one.cut.as_ref().map(|cut| {
             let tone = if is_by_limit(endured, one, cut) { Assessment::Note } else { Assessment::Bad };
             (tone, in_words(cut, one.port), lockout::blame(subject, one.family, &cut.took))
@@ -142,7 +142,7 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
             Fact::new(tone, format!("{what}, over {families}{blame}"))
         }
     };
-    told_once(told.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
+    merge_families(by_family.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
 }
 
 /// The share of packets that were lost by chance, and the rules that dropped them.
@@ -213,16 +213,16 @@ fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
 /// The effect of a limit on many connections in a row: it keeps out clients that have used it up, which may be all
 /// clients.
 pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
-    let told = endured.rows.iter().map(|row| {
+    let by_family = endured.rows.iter().map(|row| {
         let blame = lockout::blame(subject, row.family, &row.took);
         (row.family, (row.port, row.tries, (row.opened, row.lost), row.spent_by, blame, wait(subject, row)))
     });
-    told_once(told.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
+    merge_families(by_family.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
 }
 
 /// Open connections of others that keep a client out.
 pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
-    let told = endured.held.iter().map(|one| {
+    let by_family = endured.held.iter().map(|one| {
         let blame = lockout::blame(subject, one.family, &one.took);
         (one.family, (one.port, one.count, blame))
     });
@@ -234,7 +234,7 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
         );
         Fact::new(Assessment::Bad, text)
     };
-    told_once(told.collect()).into_iter().map(fact).collect()
+    merge_families(by_family.collect()).into_iter().map(fact).collect()
 }
 
 /// Port, how many were tried, how many opened and how many did not by chance, whose connections count, the rules that are

@@ -14,12 +14,12 @@ use crate::rules::iptables_save::Rule;
 /// Those of a lab, and of `ask`.
 pub fn answers<Q: Sync, A: Send>(
     subject: &PredeploySubject,
-    blueprint: &LabSpec,
+    spec: &LabSpec,
     questions: &[Q],
     ask: impl Fn(&mut Lab, &[Q]) -> Result<Vec<A>> + Sync,
 ) -> Result<Vec<A>> {
     let size = if counts(subject, &subject.rules()) { 1 } else { questions.len().max(1) };
-    let answers = questions.chunks(size).map(|some| Lab::run(blueprint, |lab| ask(lab, some)));
+    let answers = questions.chunks(size).map(|some| Lab::run(spec, |lab| ask(lab, some)));
     Ok(answers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

@@ -137,8 +137,8 @@ const PROGRAMS: [&str; 3] = ["NFQUEUE", "QUEUE", "TPROXY"];
 
 fn starts(subject: &PredeploySubject, sets: &Sets, (table, hook): (&str, &str)) -> Vec<Region> {
     let (family, all) = (sets.space.family, sets.space.universe(table, hook));
-    let unmeant = all.iter().flat_map(|all| unmeant(subject, family, all));
-    unmeant.filter_map(|region| delivered::deliverable(subject, family, hook, &region)).collect()
+    let unintended = all.iter().flat_map(|all| unintended(subject, family, all));
+    unintended.filter_map(|region| delivered::deliverable(subject, family, hook, &region)).collect()
 }
 
 fn too_many(sets: &Sets) -> Hole {
@@ -164,7 +164,7 @@ const OPENING: [u128; 4] = [2, 10, 34, 42];
 
 /// The SYNs (and datagrams, if everything is denied) over a link to ports that the sensor does not serve, and those to
 /// SSH from sources outside `ssh_from`.
-fn unmeant(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<Region> {
+fn unintended(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<Region> {
     let ports = |ports: &mut dyn Iterator<Item = u16>| Values::these(ports.map(u128::from));
     let served = ports(&mut intended(subject.sensor).into_iter().map(|port| port.0));
     let ssh = ports(&mut subject.sensor.ssh.iter().map(|port| port.0));
@@ -196,9 +196,9 @@ fn but_tcp(all: &Region, family: Family) -> impl Iterator<Item = Region> {
     let apart = Values::these(headers.iter().copied().chain([6, 17, icmp]));
     let of = |protocol: u128| all.with(PacketField::Protocol, &Values::these([protocol]));
     let messages = Values::from_ranges(needed(family).iter().map(|kind| kind * 256..=kind * 256 + 255));
-    let asked = of(icmp)
+    let echo = of(icmp)
         .and_then(|all| all.with(PacketField::Message, &all.values(PacketField::Message).difference(&messages)));
-    [of(17), asked, kept(PacketField::Protocol, &apart)].into_iter().flatten()
+    [of(17), echo, kept(PacketField::Protocol, &apart)].into_iter().flatten()
 }
 
 /// Types of ICMP that a host needs: errors (RFC 1122, section 3.2.2), and in IPv6 the discovery of neighbours, routers
@@ -237,7 +237,7 @@ fn hole(subject: &PredeploySubject, sets: &Sets, leaf: &Leaf, region: &Region) -
 }
 
 fn because(subject: &PredeploySubject, space: &Space, region: &Region) -> Option<String> {
-    let opaque = space.opaque(region).map(|asked| format!("no probe varies {asked}"));
+    let opaque = space.opaque(region).map(|fields| format!("no probe varies {fields}"));
     let host = number(subject.scenario.host.addresses.host(space.family));
     let is_for_host = region.values(PacketField::Destination).contains(host);
     opaque.or_else(|| (!is_for_host).then(|| "probes go to the address of [host] only".to_owned()))

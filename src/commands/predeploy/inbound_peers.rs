@@ -58,9 +58,9 @@ fn syn(address: IpAddr, destination: Port) -> Option<Packet> {
 /// Sends the SYNs. Limits are disabled, since the question is whether a source gets in, not how often.
 fn call(subject: &PredeploySubject, calls: Vec<(Caller, Stimulus)>) -> Result<Vec<Caller>> {
     let rulesets = subject.rules();
-    let blueprint = subject.blueprint(&rulesets);
+    let spec = subject.spec(&rulesets);
     let (callers, stimuli): (Vec<Caller>, Vec<Stimulus>) = calls.into_iter().unzip();
-    let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_packets(some, &[]))?;
+    let responses = fresh::answers(subject, &spec, &stimuli, |lab, some| lab.send_packets(some, &[]))?;
     let is_let_in =
         |response: &Response| response.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted);
     let answered = callers.into_iter().zip(&responses);
@@ -129,7 +129,7 @@ fn far(family: Family) -> impl Iterator<Item = IpAddr> {
 }
 
 /// True if SSH over `family` is closed to all tested sources outside `ssh_from`.
-pub fn keeps_strangers_out(callers: &[Caller], family: Family) -> bool {
+pub fn drops_other_sources(callers: &[Caller], family: Family) -> bool {
     callers.iter().filter(|caller| Family::from_address(caller.address) == family).all(|caller| !caller.is_let_in)
 }
 

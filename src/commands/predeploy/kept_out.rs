@@ -22,7 +22,7 @@ pub struct KeptOut {
     /// The packets in words.
     what: String,
     /// The match on their path that the lab cannot fulfil.
-    asked: Option<String>,
+    opaque: Option<String>,
     /// The number of addresses that are kept out, and of their ports.
     addresses: u128,
     ports: u128,
@@ -292,7 +292,7 @@ fn kept_out(
         segment,
         place: holes::place(sets.listing, leaf, hook),
         what: space.describe(&leaf.region),
-        asked: space.opaque(&leaf.region).map(str::to_owned),
+        opaque: space.opaque(&leaf.region).map(str::to_owned),
         addresses: size(leaf.region.values(address)),
         ports: size(leaf.region.values(port)),
         few: few(space.family).min(size(&holes::meant(subject, space.family)) >> 8),
@@ -309,7 +309,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
         segment,
         place: sets.listing.source.name.display().to_string(),
         what: "SSH packets of more kinds than are looked at".to_owned(),
-        asked: None,
+        opaque: None,
         addresses: size(&holes::meant(subject, space.family)),
         ports: u128::from(u16::MAX),
         few: few(space.family),
@@ -352,9 +352,9 @@ impl KeptOut {
         if self.is_kept_out {
             return Fact::new(self.tone(), format!("{} over {family}: {what}: {place}", self.segment.name()));
         }
-        let tried = match (&self.asked, self.is_tried) {
+        let tried = match (&self.opaque, self.is_tried) {
             (_, true) => "though one of them was sent and got through".to_owned(),
-            (Some(asked), false) => format!("which was not tried, since no probe varies {asked}"),
+            (Some(opaque), false) => format!("which was not tried, since no probe varies {opaque}"),
             (None, false) => "which was not tried".to_owned(),
         };
         Fact::new(self.tone(), format!("{what} may be kept out over {family}, {tried}: {place}"))

@@ -18,7 +18,7 @@ impl PredeploySubject<'_> {
     }
 
     /// A lab of the host without listeners, with paths.
-    pub(super) fn blueprint<'b>(&'b self, rulesets: &'b [(Family, &'b Source)]) -> LabSpec<'b> {
+    pub(super) fn spec<'b>(&'b self, rulesets: &'b [(Family, &'b Source)]) -> LabSpec<'b> {
         let host = &self.scenario.host;
         LabSpec {
             mac: host.mac.unwrap_or(HOST_MAC),
@@ -45,8 +45,8 @@ impl PredeploySubject<'_> {
     fn sent_over(&self, interface: &InterfaceName, stimuli: &[Stimulus]) -> Result<Vec<Response>> {
         let (rulesets, addresses) = (self.rules(), &self.scenario.host.addresses);
         let services: Vec<HostService> = self.sensor.ssh.iter().map(|port| listener(*port)).collect();
-        let blueprint = LabSpec { interface, services: &services, ..self.blueprint(&rulesets) };
-        fresh::answers(self, &blueprint, stimuli, |lab, some| {
+        let spec = LabSpec { interface, services: &services, ..self.spec(&rulesets) };
+        fresh::answers(self, &spec, stimuli, |lab, some| {
             lab.sweep(some, &foreign_addresses(some, addresses), LimitOverride::Wide)
         })
     }

@@ -8,7 +8,7 @@ use super::kept_out::KeptOut;
 use super::reply_changes::ReplyChange;
 use super::{
     Assessment, Before, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, endurance,
-    ssh_admins, told_once,
+    merge_families, ssh_admins,
 };
 use crate::commands::live::Machine;
 use crate::lab::{DiscoveredMacs, FirstSpeaker, Lab, Opening, Session, Survival};
@@ -67,7 +67,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         let blame = blame(subject, attempt.family, &attempt.took).filter(|_| attempt.opening != Opening::Opens);
         (attempt.family, (attempt.port, attempt.opening, blame))
     });
-    let told = merged(
+    let attempts_by_family = merged(
         attempts,
         |(family, (port, ..)), (other, (others, ..))| (family, port) == (other, others),
         |known, other| {
@@ -96,7 +96,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins}){blame}");
         Fact::new(Assessment::Bad, text)
     };
-    let mut facts: Vec<Fact> = told_once(told).into_iter().map(fact).collect();
+    let mut facts: Vec<Fact> = merge_families(attempts_by_family).into_iter().map(fact).collect();
     if subject.sensor.ssh.is_empty() {
         facts.push(Fact::new(Assessment::Note, "the sensor serves no SSH: the machine is reached at its console only"));
     }
@@ -163,8 +163,8 @@ fn fates(found: &[Session]) -> Vec<(Family, Port, SessionOutcome, Vec<Step>)> {
 
 /// `IPv4 and IPv6`, or `IPv4, on a machine without rules before`.
 fn where_it_is(measured: &Measured, places: &[(Before, Family)]) -> String {
-    let told = told_once(places.iter().map(|(_, family)| (*family, ())).collect());
-    let families = told.first().map(|(families, ())| families.clone()).unwrap_or_default();
+    let merged_families = merge_families(places.iter().map(|(_, family)| (*family, ())).collect());
+    let families = merged_families.first().map(|(families, ())| families.clone()).unwrap_or_default();
     let is_everywhere = measured.sessions.iter().all(|(before, _)| places.iter().any(|(other, _)| other == before));
     match places.first().filter(|_| !is_everywhere) {
         None => families,

@@ -1,7 +1,7 @@
 //! The question of whether a scan is logged: every technique that the sensor logs, at a thousand ports, in either
 //! family.
 
-use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, told_once};
+use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, merge_families};
 use crate::lab::{Capture, Lab};
 use crate::log_line::NFLOG_NAME;
 use crate::net::Family;
@@ -15,7 +15,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     for technique in Technique::LOGGED {
         let seen = Lab::families().into_iter().filter(|family| !(measured.is_hidden() && *family == Family::Ipv6));
         let of_families = seen.map(|family| (family, lines(measured, technique, family)));
-        for (families, found) in told_once(of_families.collect()) {
+        for (families, found) in merge_families(of_families.collect()) {
             facts.push(fact(subject, technique, &families, &found));
             all.push((wants(subject.sensor, technique, found.count), found.count));
         }

@@ -447,12 +447,12 @@ fn sessions(subject: &PredeploySubject, before: Before, watch: WatchedEvents) ->
     };
     let new = subject.rules();
     let services: Vec<HostService> = subject.sensor.ssh.iter().map(|port| listener(*port)).collect();
-    let blueprint = LabSpec { services: &services, watch, ..subject.blueprint(&old) };
-    let of_port = |port: &Port| Timing::ALL.map(|asked| (*port, asked));
+    let spec = LabSpec { services: &services, watch, ..subject.spec(&old) };
+    let of_port = |port: &Port| Timing::ALL.map(|timing| (*port, timing));
     let questions: Vec<(Port, Timing)> = subject.sensor.ssh.iter().flat_map(of_port).collect();
     let counts = fresh::counts(subject, &old) || fresh::counts(subject, &new);
     let size = if counts { 1 } else { questions.len().max(1) };
-    let ask = |some: &[(Port, Timing)]| Lab::run(&blueprint, |lab| lab.load_under_sessions(subject.admins, some, &new));
+    let ask = |some: &[(Port, Timing)]| Lab::run(&spec, |lab| lab.load_under_sessions(subject.admins, some, &new));
     let found = questions.chunks(size).map(ask).collect::<Result<Vec<_>>>()?;
     found.into_iter().reduce(AfterLoad::and).map_or_else(|| ask(&[]), Ok)
 }
@@ -553,14 +553,14 @@ fn intended(sensor: &Sensor) -> Vec<Port> {
 }
 
 /// Merges equal results of both families: `over IPv4 and IPv6`.
-fn told_once<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
+fn merge_families<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
     let names = |mut families: Vec<Family>| {
         families.sort();
         families.dedup();
         families.into_iter().map(Family::title).collect::<Vec<_>>().join(" and ")
     };
-    let told = grouped(of.into_iter().map(|(family, what)| (what, family)));
-    told.into_iter().map(|(what, families)| (names(families), what)).collect()
+    let groups = grouped(of.into_iter().map(|(family, what)| (what, family)));
+    groups.into_iter().map(|(what, families)| (names(families), what)).collect()
 }
 
 #[cfg(test)]

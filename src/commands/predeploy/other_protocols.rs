@@ -73,18 +73,18 @@ pub fn let_in(subject: &PredeploySubject) -> Result<Vec<(Family, Vec<OtherProtoc
         }
     };
     let rulesets = subject.rules();
-    let blueprint = subject.blueprint(&rulesets);
+    let spec = subject.spec(&rulesets);
     let families = Lab::families();
-    let asked: Vec<(Family, OtherProtocol)> = families
+    let packets: Vec<(Family, OtherProtocol)> = families
         .iter()
         .flat_map(|family| OtherProtocol::in_family(*family).into_iter().map(|other| (*family, other)))
         .collect();
-    let stimuli: Vec<Stimulus> = asked.iter().map(|(family, other)| stimulus(*family, *other)).collect();
-    let responses = fresh::answers(subject, &blueprint, &stimuli, |lab, some| lab.send_any(some))?;
+    let stimuli: Vec<Stimulus> = packets.iter().map(|(family, other)| stimulus(*family, *other)).collect();
+    let responses = fresh::answers(subject, &spec, &stimuli, |lab, some| lab.send_any(some))?;
     let is_let_in =
         |response: &Response| response.own.first().is_some_and(|journey| journey.path.fate == Fate::Accepted);
     let open = |family: Family| {
-        let answered = asked.iter().zip(&responses).filter(|((of, _), _)| *of == family);
+        let answered = packets.iter().zip(&responses).filter(|((of, _), _)| *of == family);
         answered.filter(|(_, response)| is_let_in(response)).map(|((_, other), _)| *other).collect()
     };
     Ok(families.into_iter().map(|family| (family, open(family))).collect())

@@ -9,8 +9,8 @@ use crate::sensor::SshFrom;
 /// The facts; empty if SSH is accepted from everywhere.
 pub fn meant(subject: &PredeploySubject) -> Vec<Fact> {
     let SshFrom::Networks(networks) = &subject.sensor.ssh_from else { return Vec::new() };
-    let has_nobody = |family: &Family| !subject.admins.iter().any(|admin| Family::from_address(*admin) == *family);
-    let unused = Lab::families().into_iter().filter(has_nobody).map(|family| without_admin(networks, family));
+    let is_missing = |family: &Family| !subject.admins.iter().any(|admin| Family::from_address(*admin) == *family);
+    let unused = Lab::families().into_iter().filter(is_missing).map(|family| without_admin(networks, family));
     let outside = subject.admins.iter().filter(|admin| !subject.sensor.ssh_from.contains(**admin));
     let kept_out = outside.map(|admin| {
         let text = format!(

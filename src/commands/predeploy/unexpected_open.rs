@@ -4,7 +4,7 @@ use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
 use super::{
     Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers, intended,
-    told_once,
+    merge_families,
 };
 use crate::lab::Lab;
 use crate::net::Family;
@@ -18,7 +18,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     let families = Lab::families();
     let mut facts = Vec::new();
     let open = families.iter().map(|family| (*family, let_in(measured, Technique::Syn, *family).difference(&wanted)));
-    for (families, ports) in told_once(open.collect()) {
+    for (families, ports) in merge_families(open.collect()) {
         let fact = of_tcp(subject, measured, &families, &ports);
         let is_contradicted = measured.holes.iter().any(|hole| families.contains(hole.family.title()));
         facts.extend(Some(fact).filter(|fact| fact.tone != Assessment::Good || !is_contradicted));
@@ -29,10 +29,10 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     facts.extend(strangers.into_iter().filter(|fact| fact.tone != Assessment::Good || measured.holes.is_empty()));
     facts.extend(measured.holes.iter().filter(|hole| !is_reported(measured, hole, &wanted)).map(Hole::fact));
     let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
-    for (families, ports) in told_once(udp.collect()) {
+    for (families, ports) in merge_families(udp.collect()) {
         facts.extend(of_udp(subject, &families, &ports));
     }
-    for (families, (let_in, kept_out)) in told_once(measured.other.iter().map(of_others).collect()) {
+    for (families, (let_in, kept_out)) in merge_families(measured.other.iter().map(of_others).collect()) {
         facts.push(other_fact(subject, &families, &let_in, &kept_out));
     }
     QuestionAnswer::new(PredeployQuestion::Unasked, facts, ["Yes.", "No."])

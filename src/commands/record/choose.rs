@@ -38,7 +38,7 @@ pub struct Scanned<'a> {
     /// The ports that are scanned: packets of a scan need no other row there.
     pub ports: &'a PortSet,
     /// A port that represents all unnamed ports, in every family.
-    pub stand_in: Option<Port>,
+    pub sample_port: Option<Port>,
 }
 
 /// The packets that need a row, in the order in which they were chosen.
@@ -51,11 +51,11 @@ pub fn packets(swept: &RecordSweep, scanned: &Scanned) -> Vec<Packet> {
         let broken =
             Listing::parse_for(swept.listing.backend, swept.listing.family, &mutant.apply(&swept.listing.source));
         let differences = AffectedPackets::between(&swept.listing, &broken);
-        let tells = |candidate: &&&PacketCandidate| candidate.is_affected(&differences, &broken, scanned);
-        if free.iter().chain(&chosen).any(|candidate| tells(&candidate)) {
+        let shows = |candidate: &&&PacketCandidate| candidate.is_affected(&differences, &broken, scanned);
+        if free.iter().chain(&chosen).any(|candidate| shows(&candidate)) {
             continue;
         }
-        chosen.extend(others.iter().find(tells));
+        chosen.extend(others.iter().find(shows));
     }
     chosen.into_iter().map(|candidate| candidate.packet).collect()
 }
@@ -95,13 +95,13 @@ fn candidates(swept: &RecordSweep, scanned: &Scanned) -> Vec<PacketCandidate> {
         .filter(|(stimulus, response)| response.failed_lead(stimulus.lead).is_none())
         .filter_map(|(stimulus, response)| {
             let packet = swept.plan.packet(stimulus, scanned.addresses).ok()?;
-            let packet = swept.plan.representative_of(packet, scanned.stand_in);
+            let packet = swept.plan.representative_of(packet, scanned.sample_port);
             let own = response.own.clone();
             let read = own.iter().map(|journey| as_measured(&swept.listing, journey, scanned)).collect();
             Some(PacketCandidate { packet, own, read })
         })
         .collect();
-    candidates.sort_by_key(|candidate| candidate.packet.plainness(scanned.stand_in));
+    candidates.sort_by_key(|candidate| candidate.packet.plainness(scanned.sample_port));
     let mut seen = HashSet::new();
     candidates.retain(|candidate| seen.insert(candidate.packet));
     candidates

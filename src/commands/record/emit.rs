@@ -243,12 +243,12 @@ impl Text<'_> {
     /// Names the rules of a row; the text of equal rules in both families is written once.
     fn deciding_rules(&mut self, doings: &BTreeSet<(Family, DecidingRuleText)>) {
         self.line("");
-        let told = grouped(doings.iter().map(|(family, (line, text))| (text, self.place(*family, *line))));
-        for (text, places) in told.iter().take(NAMED) {
+        let groups = grouped(doings.iter().map(|(family, (line, text))| (text, self.place(*family, *line))));
+        for (text, places) in groups.iter().take(NAMED) {
             self.line(&visible(&format!("# {} {text}", places.join(", "))));
         }
-        if told.len() > NAMED {
-            self.line(&format!("# and {} more", told.len() - NAMED));
+        if groups.len() > NAMED {
+            self.line(&format!("# and {} more", groups.len() - NAMED));
         }
     }
 

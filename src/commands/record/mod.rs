@@ -205,7 +205,7 @@ impl Recorder<'_> {
         let plans: Vec<SweepPlan> = listings.iter().map(|listing| SweepPlan::new(listing, &host.addresses)).collect();
         let ports = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>());
         let ports: PortSet = ports.chain(host.listen.iter().copied()).collect();
-        let stand_in = SweepPlan::stand_in(plans.iter(), &host.listen);
+        let sample_port = SweepPlan::sample_port(plans.iter(), &host.listen);
         let job = Arc::new(Job::new(self.recording.scenario(Vec::new()), self.settings)?);
         if job.plan.keeps_lists {
             return Ok(Questions { ports, packets: BTreeSet::new(), gap: Some(UnrecordedReason::Lists) });
@@ -214,7 +214,7 @@ impl Recorder<'_> {
         let scanned_ports = ports.clone();
         let of_family = move |family: Family| {
             let swept = sweep(&job, family)?;
-            let scanned = Scanned { interface: &interface, addresses: &addresses, ports: &scanned_ports, stand_in };
+            let scanned = Scanned { interface: &interface, addresses: &addresses, ports: &scanned_ports, sample_port };
             Ok((choose::packets(&swept, &scanned), swept.plan.is_complete))
         };
         let found = self.workforce.map(self.recording.families(), of_family).await?;
@@ -251,8 +251,8 @@ impl Recorder<'_> {
     }
 
     async fn measured(&self, Questions { ports, packets, .. }: &Questions) -> Result<RecordedFacts> {
-        let asked = self.recording.scenario(expectation_rows(&self.recording.families(), ports, packets));
-        let job = Arc::new(Job::new(asked, self.settings)?);
+        let scenario = self.recording.scenario(expectation_rows(&self.recording.families(), ports, packets));
+        let job = Arc::new(Job::new(scenario, self.settings)?);
         let found = self.workforce.perform(&[job]).await?.remove(0);
         Ok(RecordedFacts::new(found, &self.recording.listings(&self.settings.equipment)))
     }

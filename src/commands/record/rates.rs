@@ -35,10 +35,10 @@ impl MeasuredLimits {
     pub fn meet(&mut self, listing: &Listing, key: ProbeKey, effect: &RowEffect, observation: &Observation) {
         for step in observation.path.iter().flat_map(|path| &path.steps) {
             let Some((prefix, rule, limit)) = limited(listing, step) else { continue };
-            let is_told = effect.log.iter().filter(|other| **other == prefix).count() == 1;
+            let is_rated = effect.log.iter().filter(|other| **other == prefix).count() == 1;
             let none = LimitedLog { limit, rule: rule.clone(), asker: None };
             let of_rule = self.0.entry((listing.family, rule.0)).or_insert(none);
-            if of_rule.asker.is_none() && is_told {
+            if of_rule.asker.is_none() && is_rated {
                 let effect = RowEffect { log: vec![prefix.clone()], ..effect.clone() };
                 of_rule.asker = Some(((key, prefix), effect));
             }

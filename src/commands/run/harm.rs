@@ -18,9 +18,9 @@ pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &
     let scenario = &job.scenario;
     let [before, after] = sources.map(|source| job.listing(family, source));
     let space = Space::new(&[&before, &after], &scenario.host.interface);
-    let asked = IntendedChange::new(scenario, family, resolved, &after);
+    let intended = IntendedChange::new(scenario, family, resolved, &after);
     let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
-    RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
+    RulesetChange { space: &space, sides: &sides, intended: &intended }.is_harmless()
 }
 
 /// The changes that the checks expect.
@@ -37,11 +37,11 @@ impl IntendedChange {
     fn new(scenario: &Scenario, family: Family, checks: &[&Check], listing: &Listing) -> IntendedChange {
         let contents: Vec<(&Check, Content, u8)> =
             checks.iter().filter_map(|check| content(scenario, family, check)).collect();
-        let behind_nat = ports_behind_nat(listing);
+        let after_nat = ports_after_nat(listing);
         let ports = |wanted: fn(&Check, &Content) -> bool| {
             let of_checks = contents.iter().filter(|(check, content, _)| wanted(check, content));
             let ports: Vec<Values> = of_checks.filter_map(|(_, content, _)| port(content)).map(one).collect();
-            let beside = if ports.is_empty() { Values::from_ranges([]) } else { behind_nat.clone() };
+            let beside = if ports.is_empty() { Values::from_ranges([]) } else { after_nat.clone() };
             ports.iter().fold(beside, |all, one| all.union(one))
         };
         IntendedChange {
@@ -90,7 +90,7 @@ fn is_kept_out(check: &Check) -> bool {
 }
 
 /// The ports that rules of the nat table set, which filter sees.
-fn ports_behind_nat(listing: &Listing) -> Values {
+fn ports_after_nat(listing: &Listing) -> Values {
     let of_nat = listing.placed_rules().filter(|at| at.table == "nat");
     let ranges = of_nat.filter_map(|at| at.rule.target.as_ref()?.new_ports());
     Values::from_ranges(ranges.map(|ports| u128::from(ports.start().0)..=u128::from(ports.end().0)))
@@ -105,7 +105,7 @@ struct RulesetChange<'a> {
     space: &'a Space,
     /// Before and after.
     sides: &'a [Sets<'a>; 2],
-    asked: &'a IntendedChange,
+    intended: &'a IntendedChange,
 }
 
 impl RulesetChange<'_> {
@@ -120,16 +120,16 @@ impl RulesetChange<'_> {
     fn opens_more(&self, turned: &Turned) -> bool {
         let region = &turned.region;
         let is_session = is_within(region, PacketField::State, &state_places(&[Established, Related]));
-        let is_asked_at = |field| {
-            is_within(region, PacketField::Protocol, &self.asked.protocols)
-                && is_within(region, field, &self.asked.ports)
+        let is_intended_at = |field| {
+            is_within(region, PacketField::Protocol, &self.intended.protocols)
+                && is_within(region, field, &self.intended.ports)
         };
-        let is_asked = match turned.hook {
+        let is_intended = match turned.hook {
             "FORWARD" => false,
-            "OUTPUT" | "POSTROUTING" => is_asked_at(PacketField::SourcePort),
-            _ => is_asked_at(PacketField::DestinationPort) && !self.is_restricted(region),
+            "OUTPUT" | "POSTROUTING" => is_intended_at(PacketField::SourcePort),
+            _ => is_intended_at(PacketField::DestinationPort) && !self.is_restricted(region),
         };
-        !is_session && !is_asked
+        !is_session && !is_intended
     }
 
     /// True if the ports of `region` are open to some sources or over some interfaces only, and `region` has others.
@@ -138,15 +138,18 @@ impl RulesetChange<'_> {
         let links = self.space.everything.values(PacketField::In).difference(&Values::these([LOOPBACK]));
         let Some(open) = self.let_in(&self.connections(region, &link)) else { return true };
         let Some(open_over_any) = self.let_in(&self.connections(region, &links)) else { return true };
-        let asks_more = |key: &str| !["-m limit", "-m hashlimit"].iter().any(|rate| key.starts_with(rate));
-        let is_asked_more = open.iter().flat_map(Region::answers).any(|(key, answer)| answer && asks_more(key));
+        let is_condition = |key: &str| !["-m limit", "-m hashlimit"].iter().any(|rate| key.starts_with(rate));
+        let has_more_conditions =
+            open.iter().flat_map(Region::answers).any(|(key, answer)| answer && is_condition(key));
         let has_more = |field, open: &[Region], besides: &Values| {
             !open.is_empty() && !is_within(region, field, &all(open, field).union(besides))
         };
         let none = Values::from_ranges([]);
         let has_other_addresses =
             [PacketField::Source, PacketField::Destination].iter().any(|field| has_more(*field, &open, &none));
-        has_other_addresses || is_asked_more || has_more(PacketField::In, &open_over_any, &Values::these([0, LOOPBACK]))
+        has_other_addresses
+            || has_more_conditions
+            || has_more(PacketField::In, &open_over_any, &Values::these([0, LOOPBACK]))
     }
 
     /// The packets that begin a connection to the ports of `region` over `links`.
@@ -185,7 +188,7 @@ impl RulesetChange<'_> {
         let is_needed = match turned.hook {
             "FORWARD" => true,
             "OUTPUT" | "POSTROUTING" => {
-                is_loopback || !is_within(region, PacketField::DestinationPort, &self.asked.ports)
+                is_loopback || !is_within(region, PacketField::DestinationPort, &self.intended.ports)
             }
             _ => is_loopback || meets(region, PacketField::Protocol, &Values::these([6])) && self.is_served(region),
         };
@@ -200,13 +203,13 @@ impl RulesetChange<'_> {
     }
 
     fn is_served(&self, region: &Region) -> bool {
-        meets(region, PacketField::DestinationPort, &self.asked.served.difference(&self.asked.kept_out))
+        meets(region, PacketField::DestinationPort, &self.intended.served.difference(&self.intended.kept_out))
     }
 
     /// True for a few ports that should be closed or have no listener, as in a rule that names them.
     fn is_of_few_ports(&self, region: &Region) -> bool {
         const FEW: u128 = 16;
-        let ports = region.values(PacketField::DestinationPort).difference(&self.asked.kept_out);
+        let ports = region.values(PacketField::DestinationPort).difference(&self.intended.kept_out);
         let count: u128 = ports.ranges().map(|range| range.end() - range.start() + 1).sum();
         let has_ports = is_within(region, PacketField::Protocol, &Values::these([6, 17]));
         let is_served = meets(region, PacketField::Protocol, &Values::these([6])) && self.is_served(region);
@@ -252,22 +255,22 @@ mod tests {
     const CARRY_ON: &str = "-A INPUT -m state --state ESTABLISHED -j ACCEPT\n";
     const DENY: &str = "-A INPUT -i eth0 -p tcp -j DROP\n";
 
-    /// As above, for a host with listeners on 22 and 80, and a change that resolves a check of port `asked`.
-    fn is_harmless(family: Family, before: &str, after: &str, asked: u128) -> bool {
+    /// As above, for a host with listeners on 22 and 80, and a change that resolves a check of port `intended`.
+    fn is_harmless(family: Family, before: &str, after: &str, intended: u128) -> bool {
         let listing = |rules: &str| {
             let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n");
             Listing::parse(family, &Source { name: "rules".into(), text: text.into() })
         };
         let (before, after) = (listing(before), listing(after));
         let space = Space::new(&[&before, &after], &"eth0".parse().expect("an interface"));
-        let asked = IntendedChange {
+        let intended = IntendedChange {
             protocols: Values::these([6]),
-            ports: Values::these([asked]),
-            kept_out: Values::these([asked]),
+            ports: Values::these([intended]),
+            kept_out: Values::these([intended]),
             served: Values::these([22, 80]),
         };
         let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
-        RulesetChange { space: &space, sides: &sides, asked: &asked }.is_harmless()
+        RulesetChange { space: &space, sides: &sides, intended: &intended }.is_harmless()
     }
 
     #[test]

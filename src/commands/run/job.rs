@@ -75,7 +75,7 @@ pub struct TaskResult {
     pub frames: Vec<Frame>,
     /// Every line that LOG rules have written, in the order of the log.
     pub lines: Vec<String>,
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 /// The results of all labs of a job.
@@ -84,8 +84,8 @@ pub struct JobResults(pub BTreeMap<Task, TaskResult>);
 
 impl JobResults {
     /// The pinned sysctls, which are the same in all labs.
-    pub fn weather(&self) -> Option<PinnedSysctls> {
-        self.0.values().next().map(|found| found.weather.clone())
+    pub fn pinned_sysctls(&self) -> Option<PinnedSysctls> {
+        self.0.values().next().map(|found| found.pinned_sysctls.clone())
     }
 }
 
@@ -131,7 +131,7 @@ impl Job {
     pub fn perform(&self, task: Task) -> Result<TaskResult> {
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         let (mut found, rest) = self.in_recorded_lab(&rulesets, |lab| {
-            let mut found = TaskResult { weather: lab.weather.clone(), ..TaskResult::default() };
+            let mut found = TaskResult { pinned_sysctls: lab.pinned_sysctls.clone(), ..TaskResult::default() };
             match task {
                 Task::Round(number) => found.probes = self.cells(lab, &self.plan.rounds[number])?,
                 Task::Bursts(number) => found.probes = self.bursts_afresh(lab, number)?,
@@ -175,13 +175,13 @@ impl Job {
         rulesets: &[(Family, &Source)],
         work: impl FnOnce(&mut Lab) -> Result<T> + Send,
     ) -> Result<(T, Rest)> {
-        let blueprint = LabSpec {
+        let spec = LabSpec {
             mac: self.mac(),
             services: &self.services,
             watch: self.watch,
             ..LabSpec::new(&self.equipment, &self.scenario.host.interface, &self.scenario.host.addresses, rulesets)
         };
-        Lab::run_recorded(&blueprint, work)
+        Lab::run_recorded(&spec, work)
     }
 
     /// The ruleset of `family`, if it has one.
@@ -238,7 +238,7 @@ impl Job {
         let here: Vec<&PacketCell> = cells.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
         let stimulus = |(number, cell): (usize, &&PacketCell)| cell.packet.stimulus(cell.family, addresses, number);
         let stimuli: Vec<Stimulus> = here.iter().enumerate().map(stimulus).collect();
-        let strangers: BTreeSet<IpAddr> = here.iter().filter_map(|cell| cell.packet.reached_stranger()).collect();
+        let strangers: BTreeSet<IpAddr> = here.iter().filter_map(|cell| cell.packet.reached_address()).collect();
         let strangers: Vec<IpAddr> = strangers.into_iter().collect();
         let responses = lab.send_packets(&stimuli, &strangers)?;
         Ok(here.into_iter().cloned().zip(responses).collect())

@@ -62,7 +62,7 @@ pub struct RunReport {
     /// One for each scenario, in the order given.
     pub scenarios: Vec<ScenarioReport>,
     /// The sysctls that were pinned.
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 /// The result of one scenario.
@@ -144,18 +144,18 @@ pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: FailFast) 
 
 async fn perform(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<RunReport> {
     let found = workforce.perform(jobs).await?;
-    let weather = found.iter().find_map(|found| found.weather()).unwrap_or_default();
+    let pinned_sysctls = found.iter().find_map(|found| found.pinned_sysctls()).unwrap_or_default();
     let mut scenarios = Vec::with_capacity(jobs.len());
     for (job, found) in jobs.iter().zip(found) {
         let (mut report, evidence) = job.report(found)?;
         patches::propose(job, &mut report, &evidence, workforce).await?;
         scenarios.push(report);
     }
-    Ok(RunReport { scenarios, weather })
+    Ok(RunReport { scenarios, pinned_sysctls })
 }
 
 async fn until_first_failure(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<RunReport> {
-    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), weather: PinnedSysctls::default() };
+    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), pinned_sysctls: PinnedSysctls::default() };
     let mut failed = false;
     for job in jobs {
         if failed {
@@ -165,7 +165,7 @@ async fn until_first_failure(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<R
         let one = perform(std::slice::from_ref(job), workforce).await?;
         failed = one.scenarios.iter().any(|scenario| scenario.outcome.is_red());
         whole.scenarios.extend(one.scenarios);
-        whole.weather = one.weather;
+        whole.pinned_sysctls = one.pinned_sysctls;
     }
     Ok(whole)
 }

@@ -134,9 +134,9 @@ impl fmt::Display for WrongVerdict {
 
 /// Measures without a fault: the mistakes, and the pinned sysctls.
 pub fn control(equipment: &LabOptions) -> Result<(Vec<WrongVerdict>, PinnedSysctls)> {
-    let (mut mistakes, weather) = measure(equipment, None, World::Whole)?;
+    let (mut mistakes, pinned_sysctls) = measure(equipment, None, World::Whole)?;
     mistakes.extend(measure(equipment, None, World::Left)?.0);
-    Ok((mistakes, weather))
+    Ok((mistakes, pinned_sysctls))
 }
 
 /// Measures with a fault: the mistakes, or the lab's own error about a blind or lossy instrument. An error that the lab
@@ -192,14 +192,14 @@ fn measure(
     let source = |family: &Family| Source { name: "<selftest>".into(), text: world.ruleset(*family).into() };
     let sources: Vec<(Family, Source)> = families.iter().map(|family| (*family, source(family))).collect();
     let rulesets: Vec<(Family, &Source)> = sources.iter().map(|(family, source)| (*family, source)).collect();
-    let blueprint = LabSpec {
+    let spec = LabSpec {
         services: &[HostService { protocol: Protocol::Tcp, port: OPEN, greeting: None }],
         fault,
         ..LabSpec::new(equipment, &interface, &addresses, &rulesets)
     };
     let (probes, expected): (Vec<Probe>, Vec<ProbeOutcome>) = probes(&families, addresses, world).into_iter().unzip();
-    let (observed, weather) = Lab::run(&blueprint, |lab| Ok((lab.send(&probes)?, lab.weather.clone())))?;
-    Ok((mistakes(&probes, &expected, &observed), weather))
+    let (observed, pinned_sysctls) = Lab::run(&spec, |lab| Ok((lab.send(&probes)?, lab.pinned_sysctls.clone())))?;
+    Ok((mistakes(&probes, &expected, &observed), pinned_sysctls))
 }
 
 fn probes(families: &[Family], addresses: Addresses, world: World) -> Vec<(Probe, ProbeOutcome)> {

@@ -26,7 +26,7 @@ pub struct SelfTest {
     /// The control, then one row for each fault.
     pub rows: Vec<FaultRow>,
     /// The pinned sysctls of the lab without a fault.
-    pub weather: PinnedSysctls,
+    pub pinned_sysctls: PinnedSysctls,
 }
 
 /// One fault, and its outcome.
@@ -76,12 +76,12 @@ impl fmt::Display for FaultOutcome {
 /// dropped, no further lab is begun.
 pub async fn run(equipment: LabOptions) -> Result<SelfTest> {
     let equipment = Arc::new(equipment);
-    let (control, weather) = in_a_lab(&equipment, fault_lab::control).await?;
+    let (control, pinned_sysctls) = in_a_lab(&equipment, fault_lab::control).await?;
     let mut rows = vec![control_row(&control)];
     for fault in Fault::ALL.into_iter() {
         rows.push(in_a_lab(&equipment, move |equipment| row(equipment, fault)).await?);
     }
-    Ok(SelfTest { rows, weather })
+    Ok(SelfTest { rows, pinned_sysctls })
 }
 
 /// A lab blocks its thread.

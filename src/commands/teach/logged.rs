@@ -29,16 +29,16 @@ impl LoggedLine {
     /// Parses the line.
     pub fn new(record: &LogRecord) -> LoggedLine {
         let body = LogLine::parse(&record.line).map(|line| line.body().to_string()).unwrap_or_default();
-        let mut is_behind_ports = false;
+        let mut is_after_ports = false;
         let fields = body.split(' ').filter(|word| !word.is_empty()).map(|word| {
-            is_behind_ports |= word.starts_with("DPT=");
-            LoggedField { text: word.to_owned(), meaning: meaning(word, is_behind_ports) }
+            is_after_ports |= word.starts_with("DPT=");
+            LoggedField { text: word.to_owned(), meaning: meaning(word, is_after_ports) }
         });
         LoggedLine { prefix: record.prefix.clone(), line: record.line.clone(), fields: fields.collect() }
     }
 }
 
-fn meaning(word: &str, is_behind_ports: bool) -> String {
+fn meaning(word: &str, is_after_ports: bool) -> String {
     let (name, value) = word.split_once('=').unwrap_or((word, ""));
     let known = match (name, value) {
         ("IN", "") => "it came in nowhere: the host made it",
@@ -49,7 +49,7 @@ fn meaning(word: &str, is_behind_ports: bool) -> String {
         ("MAC", value) => return mac(value),
         ("SRC", _) => "source address",
         ("DST", _) => "destination address",
-        ("LEN", _) if is_behind_ports => "length of the datagram, in bytes",
+        ("LEN", _) if is_after_ports => "length of the datagram, in bytes",
         ("LEN", _) => "length of the IP packet, in bytes",
         ("TOS", _) => "type of service, without precedence",
         ("PREC", _) => "precedence: the upper bits of the type of service",
@@ -100,7 +100,7 @@ mod tests {
     fn words_of_a_line_are_told() {
         let line = "<IPT> x: IN=eth0 OUT= MAC=00:0c:29:4f:8e:35:02:00:5e:10:00:66:08:00 SRC=203.0.113.66 URG URGP=0 ";
         let read = LoggedLine::new(&LogRecord { prefix: "<IPT> x: ".into(), line: line.into() });
-        let told: Vec<&str> = read.fields.iter().map(|field| field.meaning.as_str()).collect();
+        let meanings: Vec<&str> = read.fields.iter().map(|field| field.meaning.as_str()).collect();
         let expected = [
             "the interface that it came in by",
             "empty: it goes out nowhere, it is for this host",
@@ -109,6 +109,6 @@ mod tests {
             "this TCP flag is set",
             "urgent pointer",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(meanings, expected);
     }
 }

@@ -178,11 +178,11 @@ pub fn hold(setting: &LessonSetup, techniques: &[Technique], family: Family) -> 
     let (rules, no_rules) = (listing(&firewall), listing(&bare));
     let mut seen = with_firewall.into_iter().zip(without);
     let lesson = |technique: &Technique| {
-        let asked = setting.probed_ports(*technique);
-        let scenes = asked.into_iter().zip(seen.by_ref()).map(|(asked, ((probe, on), (_, off)))| PortScene {
-            role: asked.role,
-            port: technique.has_ports().then_some(asked.port),
-            is_listening: asked.is_listening,
+        let probed = setting.probed_ports(*technique);
+        let scenes = probed.into_iter().zip(seen.by_ref()).map(|(probed, ((probe, on), (_, off)))| PortScene {
+            role: probed.role,
+            port: technique.has_ports().then_some(probed.port),
+            is_listening: probed.is_listening,
             with_firewall: setting.seen(&probe, on, rules.as_ref()),
             without: setting.seen(&probe, off, no_rules.as_ref()),
         });
@@ -217,16 +217,16 @@ impl LessonSetup {
             return vec![ProbedPort { role: LessonRole::Host, port: Port(0), is_listening: true }];
         }
         let is_udp = technique.protocol() == Protocol::Udp;
-        let asked = |role, port| ProbedPort { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
+        let probed = |role, port| ProbedPort { role, port, is_listening: !is_udp && self.host.listen.contains(&port) };
         let honeypot = self.sensor.honeypot.iter().flat_map(|service| &service.ports).next();
         // The ports in a sensor are TCP.
         let watched = self.sensor.watched.iter().flat_map(|service| &service.ports).next().filter(|_| !is_udp);
         let unnamed = UNNAMED.into_iter().find(|port| !self.names(*port));
         let service = ProbedPort { role: LessonRole::Service, port: UDP_SERVICE, is_listening: true };
-        let first = if is_udp { Some(service) } else { honeypot.map(|port| asked(LessonRole::Honeypot, *port)) };
+        let first = if is_udp { Some(service) } else { honeypot.map(|port| probed(LessonRole::Honeypot, *port)) };
         let others = [
-            watched.map(|port| asked(LessonRole::Watched, *port)),
-            unnamed.map(|port| asked(LessonRole::Unnamed, port)),
+            watched.map(|port| probed(LessonRole::Watched, *port)),
+            unnamed.map(|port| probed(LessonRole::Unnamed, port)),
         ];
         first.into_iter().chain(others.into_iter().flatten()).collect()
     }
@@ -251,7 +251,7 @@ impl LessonSetup {
         family: Family,
     ) -> Result<Vec<(Probe, Observation)>> {
         let services = self.services();
-        let blueprint = LabSpec {
+        let spec = LabSpec {
             mac: self.host.mac.unwrap_or(HOST_MAC),
             services: &services,
             watch: WatchedEvents::Frames,
@@ -260,11 +260,11 @@ impl LessonSetup {
         let mut numbering = PassNumbering::new(SEED);
         let probes = techniques.iter().flat_map(|technique| {
             let mut phase = numbering.phase(*technique, family, self.host.addresses);
-            let asked = self.probed_ports(*technique);
-            asked.into_iter().map(|asked| phase.probe(asked.port, 0)).collect::<Vec<_>>()
+            let ports = self.probed_ports(*technique);
+            ports.into_iter().map(|ports| phase.probe(ports.port, 0)).collect::<Vec<_>>()
         });
         let probes: Vec<Probe> = probes.collect();
-        let observed = Lab::run(&blueprint, |lab| lab.send_with_fresh_limits(&probes))?;
+        let observed = Lab::run(&spec, |lab| lab.send_with_fresh_limits(&probes))?;
         Ok(probes.into_iter().zip(observed).collect())
     }
 

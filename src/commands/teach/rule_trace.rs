@@ -89,7 +89,7 @@ fn why_not(rule: &Rule, packet: &Packet) -> String {
 }
 
 fn refused(rule: &Rule, clause: &Clause, packet: &Packet) -> String {
-    let asked = rule.text.get(clause.span.clone()).unwrap_or_default();
+    let text = rule.text.get(clause.span.clone()).unwrap_or_default();
     let is = match (&clause.ask, packet.content) {
         (Match::State(_), _) => packet.conntrack.map(|state| format!("to conntrack it is {state}")),
         (Match::TcpFlags { .. }, Content::Tcp { flags, .. }) => Some(match &*tcp_flag_names(flags).join(",") {
@@ -107,7 +107,7 @@ fn refused(rule: &Rule, clause: &Clause, packet: &Packet) -> String {
         _ => None,
     };
     let is = is.map(|is| format!("; {is}")).unwrap_or_default();
-    format!("asks for {asked}{is}")
+    format!("asks for {text}{is}")
 }
 
 /// The probe, or its answer, as a rule sees it.

@@ -403,9 +403,9 @@ mod tests {
         let rows = expectations(&outside, &host);
         assert_eq!(rows.len(), expectations(&sensor(), &host).len());
         let differs = |row: &&Expectation| !expectations(&sensor(), &host).contains(row);
-        let told: Vec<_> = rows.iter().filter(differs).map(|row| (row.family, row.technique, row.port)).collect();
+        let differing: Vec<_> = rows.iter().filter(differs).map(|row| (row.family, row.technique, row.port)).collect();
         let v4 = |technique| (Family::Ipv4, technique, Port(32232));
-        assert_eq!(told, [v4(Technique::Syn), v4(Technique::Connect)], "IPv6 lets in the prober");
+        assert_eq!(differing, [v4(Technique::Syn), v4(Technique::Connect)], "IPv6 lets in the prober");
         assert_eq!(rate_expectations(&outside, &host), rate_expectations(&sensor(), &host));
     }
 

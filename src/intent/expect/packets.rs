@@ -208,7 +208,7 @@ fn in_connections(sensor: &Sensor, host: &Host, list: &mut List) {
 /// has a route to.
 fn client(sensor: &Sensor, host: &Host, family: Family) -> Option<String> {
     let prober = host.addresses.prober(family);
-    let is_found = |client: IpAddr| syn_from(client).is_some_and(|packet| packet.reached_stranger().is_some());
+    let is_found = |client: IpAddr| syn_from(client).is_some_and(|packet| packet.reached_address().is_some());
     let clients = sensor.ssh_from.clients(&host.addresses, family);
     let client = clients.into_iter().find(|client| *client == prober || is_found(*client))?;
     Some(if client == prober { String::new() } else { format!(" from {client}") })

@@ -90,10 +90,10 @@ impl Scenario {
 const MOST_PROBES: usize = 2 * 65_535;
 
 fn bounded(source: &Source, rows: &[ExpectRow]) -> Result<()> {
-    let mut asked: usize = 0;
+    let mut count: usize = 0;
     for row in rows {
-        asked = asked.saturating_add(row.select.count());
-        if asked > MOST_PROBES {
+        count = count.saturating_add(row.select.count());
+        if count > MOST_PROBES {
             let problem = format!("with this row the scenario asks for more than {MOST_PROBES} probes");
             let hint = "name fewer ports, or write several scenarios; `scanlab scan` sweeps all ports faster";
             return Err(source.error(source.span_of_line(row.line), problem, hint).into());

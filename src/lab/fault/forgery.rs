@@ -51,13 +51,13 @@ impl ForgedSegment {
             IpAddr::V4(_) => STRANGER_V4.into(),
             IpAddr::V6(_) => STRANGER_V6.into(),
         };
-        self.answer(stranger, self.segment.ack, self.acknowledges(), TcpFlags::RST | self.ack_if_unasked())
+        self.answer(stranger, self.segment.ack, self.acknowledges(), TcpFlags::RST | self.ack_if_needed())
     }
 
     /// A RST from the host's own address with both numbers wrong.
     pub fn reset_out_of_window(&self) -> Vec<u8> {
         let (seq, ack) = (self.segment.ack.wrapping_add(FAR), self.acknowledges().wrapping_add(FAR));
-        self.answer(self.flow.prober, seq, ack, TcpFlags::RST | self.ack_if_unasked())
+        self.answer(self.flow.prober, seq, ack, TcpFlags::RST | self.ack_if_needed())
     }
 
     /// The acknowledgement number of a true answer: SYN and FIN count one each (RFC 9293, section 3.4).
@@ -67,7 +67,7 @@ impl ForgedSegment {
     }
 
     /// A RST has an ACK unless the segment that it answers had one (RFC 9293, section 3.5.2).
-    fn ack_if_unasked(&self) -> u8 {
+    fn ack_if_needed(&self) -> u8 {
         !self.segment.flags & TcpFlags::ACK
     }
 

@@ -52,22 +52,22 @@ impl FaultInjector {
     pub fn before(
         &self,
         frame: &[u8],
-        moment: &LinkState,
+        state: &LinkState,
         send: impl Fn(&[u8]) -> Result<()>,
         send_packet: impl Fn(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let Some(asked) = ForgedSegment::from_ethernet(frame, moment.ends) else { return Ok(()) };
+        let Some(segment) = ForgedSegment::from_ethernet(frame, state.ends) else { return Ok(()) };
         match self.sabotage.fault {
-            Fault::StaleReply => self.inject(self.mode.carried(&asked.stale_syn_ack())),
-            Fault::ResetOfAStranger => self.inject(self.mode.carried(&asked.reset_of_a_stranger())),
-            Fault::ResetOutOfWindow => self.inject(self.mode.carried(&asked.reset_out_of_window())),
-            Fault::WrongFence => moment.other_fences.iter().try_for_each(|other| match self.mode {
+            Fault::StaleReply => self.inject(self.mode.carried(&segment.stale_syn_ack())),
+            Fault::ResetOfAStranger => self.inject(self.mode.carried(&segment.reset_of_a_stranger())),
+            Fault::ResetOutOfWindow => self.inject(self.mode.carried(&segment.reset_out_of_window())),
+            Fault::WrongFence => state.other_fences.iter().try_for_each(|other| match self.mode {
                 LinkMode::Tap => self.inject(other),
                 LinkMode::Tun => self.planted(other, send_packet(other)),
             }),
             Fault::LogOverrun if self.sabotage.planted() == 0 => match self.capture {
-                Capture::Kmsg => log_flood::overrun(&self.sabotage, moment.host, moment.ends, send),
-                Capture::Nflog => log_flood::overfill(&self.sabotage, moment.host, moment.ends, send),
+                Capture::Kmsg => log_flood::overrun(&self.sabotage, state.host, state.ends, send),
+                Capture::Nflog => log_flood::overfill(&self.sabotage, state.host, state.ends, send),
             },
             // Planted once already, or planted elsewhere.
             Fault::LogOverrun

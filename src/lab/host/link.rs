@@ -29,15 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The prober's end of the link.
 pub struct ProberLink {
     interface: Interface,
-    gate: FenceKind,
+    fence_kind: FenceKind,
     /// Ethernet addresses of both ends; unused on a TUN.
     pub ends: Ends,
     host: Ipv4Addr,
     buffer: Vec<u8>,
     fences: u32,
-    saboteur: Option<FaultInjector>,
+    injector: Option<FaultInjector>,
     /// The recording of the link, if it is started.
-    pub tape: FrameRecorder,
+    pub recorder: FrameRecorder,
 }
 
 /// The kind of answer to a fence.
@@ -59,36 +59,36 @@ impl FenceKind {
 
 impl ProberLink {
     /// Uses the prober's end of `interface`; `host` is the IPv4 address to which fences are sent.
-    pub fn new(interface: Interface, gate: FenceKind, ends: Ends, host: Ipv4Addr) -> ProberLink {
+    pub fn new(interface: Interface, fence_kind: FenceKind, ends: Ends, host: Ipv4Addr) -> ProberLink {
         ProberLink {
             interface,
-            gate,
+            fence_kind,
             ends,
             host,
             buffer: vec![0; FRAME_MAX],
             fences: 0,
-            saboteur: None,
-            tape: FrameRecorder::default(),
+            injector: None,
+            recorder: FrameRecorder::default(),
         }
     }
 
     /// Plants a fault on the link from now on.
-    pub fn sabotage(&mut self, saboteur: FaultInjector) {
-        self.saboteur = Some(saboteur);
+    pub fn sabotage(&mut self, injector: FaultInjector) {
+        self.injector = Some(injector);
     }
 
     /// Sends an Ethernet frame; on a TUN, the packet in it.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        if let Some(saboteur) = &self.saboteur {
+        if let Some(injector) = &self.injector {
             let moment = LinkState { ends: &self.ends, host: self.host, other_fences: self.other_fences() };
-            saboteur.before(frame, &moment, |frame| self.put(frame), |packet| self.interface.send(packet))?;
+            injector.before(frame, &moment, |frame| self.put(frame), |packet| self.interface.send(packet))?;
         }
         self.put(frame)
     }
 
     fn put(&self, frame: &[u8]) -> Result<()> {
-        let carried = self.gate.mode().carried(frame);
-        self.tape.record(Direction::In, carried);
+        let carried = self.fence_kind.mode().carried(frame);
+        self.recorder.record(Direction::In, carried);
         self.interface.send(carried)
     }
 
@@ -122,11 +122,11 @@ impl ProberLink {
     pub fn receive(&mut self) -> Result<Option<Reply>> {
         while let Some(length) = self.interface.receive(&mut self.buffer)? {
             let frame = &self.buffer[..length];
-            self.tape.record(Direction::Out, frame);
-            if let Some(saboteur) = &self.saboteur {
-                saboteur.notice(frame);
+            self.recorder.record(Direction::Out, frame);
+            if let Some(injector) = &self.injector {
+                injector.notice(frame);
             }
-            let reply = match self.gate {
+            let reply = match self.fence_kind {
                 FenceKind::Arp => Reply::from_ethernet(frame),
                 FenceKind::Log(_) => Reply::from_ip(frame),
             };
@@ -141,7 +141,7 @@ impl ProberLink {
     pub fn fence(&mut self, each: impl FnMut(&ProberLink, Reply) -> Result<()>) -> Result<()> {
         self.fences = self.fences.wrapping_add(1);
         let deadline = Instant::now() + PATIENCE;
-        match self.gate {
+        match self.fence_kind {
             FenceKind::Arp => self.arp_fence(deadline, each),
             FenceKind::Log(_) => self.logged_fence(deadline, each),
         }
@@ -150,11 +150,11 @@ impl ProberLink {
     fn arp_fence(&mut self, deadline: Instant, mut each: impl FnMut(&ProberLink, Reply) -> Result<()>) -> Result<()> {
         let mark = mark(self.fences);
         self.send(&discovery::arp_probe(mark, self.host))?;
-        self.tape.mark_fence();
+        self.recorder.mark_fence();
         loop {
             match self.receive()? {
                 Some(reply) if is_answer(&reply, mark) => {
-                    self.tape.mark_fence();
+                    self.recorder.mark_fence();
                     return Ok(());
                 }
                 Some(reply) => each(self, reply)?,
@@ -171,8 +171,8 @@ impl ProberLink {
         mut each: impl FnMut(&ProberLink, Reply) -> Result<()>,
     ) -> Result<()> {
         let packet = fence::packet(self.host, self.fences);
-        self.tape.record(Direction::In, &packet);
-        self.tape.mark_fence();
+        self.recorder.record(Direction::In, &packet);
+        self.recorder.mark_fence();
         self.interface.send(&packet)?;
         while !self.is_logged(&packet)? {
             if !self.wait_for_log(deadline)? {
@@ -186,10 +186,10 @@ impl ProberLink {
     }
 
     fn is_logged(&mut self, fence: &[u8]) -> Result<bool> {
-        let FenceKind::Log(log) = &mut self.gate else { return Ok(false) };
+        let FenceKind::Log(log) = &mut self.fence_kind else { return Ok(false) };
         let mut is_logged = false;
         log.drain(|logged| {
-            self.saboteur.iter().for_each(|saboteur| saboteur.notice(logged.packet));
+            self.injector.iter().for_each(|injector| injector.notice(logged.packet));
             is_logged |= logged.packet == fence;
             Ok(())
         })?;
@@ -197,7 +197,7 @@ impl ProberLink {
     }
 
     fn wait_for_log(&self, deadline: Instant) -> Result<bool> {
-        match &self.gate {
+        match &self.fence_kind {
             FenceKind::Log(log) => log.wait(deadline),
             FenceKind::Arp => Ok(false),
         }
@@ -212,7 +212,7 @@ impl ProberLink {
         while self.interface.receive(&mut self.buffer)?.is_some() {
             replies += 1;
         }
-        if let FenceKind::Log(log) = &mut self.gate {
+        if let FenceKind::Log(log) = &mut self.fence_kind {
             log.discard()?;
         }
         Ok(replies)
@@ -235,7 +235,7 @@ impl ProberLink {
 
     /// The answers to the fence before the last one, and to one that is not sent yet.
     fn other_fences(&self) -> [Vec<u8>; 2] {
-        [self.fences, self.fences.wrapping_add(2)].map(|number| match self.gate {
+        [self.fences, self.fences.wrapping_add(2)].map(|number| match self.fence_kind {
             FenceKind::Arp => discovery::arp_reply(self.ends.host, self.host, mark(number)),
             FenceKind::Log(_) => fence::packet(self.host, number).to_vec(),
         })

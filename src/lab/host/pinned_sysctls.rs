@@ -63,10 +63,10 @@ pub fn count_packets(isolated: &Isolated) -> Result<()> {
 /// Pins the sysctls, and returns their values. Those that this kernel does not have are left out.
 pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<PinnedSysctls> {
     isolated.assert("pinning sysctls")?;
-    let mut weather = PinnedSysctls::new();
+    let mut pinned_sysctls = PinnedSysctls::new();
     let pinned = PINNED.into_iter().filter(|(name, _)| sysctls.get(name).is_none());
-    pinned.chain(sysctls.iter()).try_for_each(|(name, value)| pin_one(&mut weather, name, value))?;
-    Ok(weather)
+    pinned.chain(sysctls.iter()).try_for_each(|(name, value)| pin_one(&mut pinned_sysctls, name, value))?;
+    Ok(pinned_sysctls)
 }
 
 /// Pins the sysctls that do not exist before the interface, or before a rule that uses conntrack.
@@ -75,20 +75,21 @@ pub fn pin(isolated: &Isolated, sysctls: &Sysctls) -> Result<PinnedSysctls> {
 ///
 /// If one that the user set still does not exist; those of conntrack may be missing, because they have no effect
 /// without it.
-pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, weather: &mut PinnedSysctls) -> Result<()> {
+pub fn pin_late(isolated: &Isolated, sysctls: &Sysctls, pinned_sysctls: &mut PinnedSysctls) -> Result<()> {
     isolated.assert("pinning sysctls")?;
     let usual = [TCP_LOOSE].into_iter().filter(|(name, _)| sysctls.get(name).is_none());
     for (name, value) in usual.chain(sysctls.iter()) {
-        pin_one(weather, name, value)?;
+        pin_one(pinned_sysctls, name, value)?;
     }
-    let is_missing = |name: &str| !weather.contains_key(name) && !name.starts_with("net.netfilter.nf_conntrack_");
+    let is_missing =
+        |name: &str| !pinned_sysctls.contains_key(name) && !name.starts_with("net.netfilter.nf_conntrack_");
     let missing = sysctls.iter().find(|(name, _)| is_missing(name));
     missing.map_or(Ok(()), |(name, _)| Err(CannotMeasure::NoSysctl { name: name.to_owned() }.into()))
 }
 
-fn pin_one(weather: &mut PinnedSysctls, name: &str, value: &str) -> Result<()> {
+fn pin_one(pinned_sysctls: &mut PinnedSysctls, name: &str, value: &str) -> Result<()> {
     if let Some(pinned) = write(name, value)? {
-        weather.insert(name.to_owned(), pinned);
+        pinned_sysctls.insert(name.to_owned(), pinned);
     }
     Ok(())
 }

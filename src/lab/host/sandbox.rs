@@ -159,8 +159,8 @@ fn set(path: &Path, reach: Reach, set: u64, clear: u64) -> Result<()> {
 fn remount(path: &Path, reach: Reach, set: u64, clear: u64) -> io::Result<()> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
     for (place, flags) in table.lines().filter_map(mount_of) {
-        let is_meant = if reach == Reach::Tree { place.starts_with(path) } else { place == path };
-        if is_meant {
+        let is_affected = if reach == Reach::Tree { place.starts_with(path) } else { place == path };
+        if is_affected {
             let flags = (flags | flags_of(set)) & !flags_of(clear) | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
             match mount(None::<&str>, &place, None::<&str>, flags, None::<&str>) {
                 // A mount that is hidden by another one has no path.

@@ -123,7 +123,7 @@ static QUEUE: Queue = Queue::new();
 /// The time since the last sign of progress from other labs.
 struct Silence {
     since: Instant,
-    asked: Instant,
+    last_query: Instant,
     holder: Option<Holder>,
 }
 
@@ -133,20 +133,20 @@ impl Silence {
 
     fn begins() -> Silence {
         let now = Instant::now();
-        Silence { since: now, asked: now, holder: None }
+        Silence { since: now, last_query: now, holder: None }
     }
 
     /// True if there is a sign of progress: another holder, or new records in the log, unless the holder is stopped.
     fn is_broken(&mut self, lock: &File, records: &mut File, buffer: &mut [u8]) -> bool {
-        if self.asked.elapsed() < Silence::INTERVAL {
+        if self.last_query.elapsed() < Silence::INTERVAL {
             return false;
         }
-        self.asked = Instant::now();
+        self.last_query = Instant::now();
         let holder = Holder::find(lock);
         let is_stopped = holder.as_ref().is_some_and(Holder::is_stopped);
         let is_broken = !is_stopped && (holder != self.holder || is_heard(records, buffer));
         if is_broken {
-            self.since = self.asked;
+            self.since = self.last_query;
         }
         self.holder = holder;
         is_broken

@@ -73,7 +73,7 @@ impl<'a> Exchange<'a> {
             ledger.judge()?;
         }
         ledger.observed.iter_mut().for_each(Observation::add_notes);
-        for (index, frame) in self.link.tape.drain_claimed() {
+        for (index, frame) in self.link.recorder.drain_claimed() {
             ledger.observed[index].frames.push(frame);
         }
         Ok(ledger.observed)
@@ -81,7 +81,7 @@ impl<'a> Exchange<'a> {
 
     fn put(&self, frame: &[u8], index: usize, part: FramePart) -> Result<()> {
         self.link.send(frame)?;
-        self.link.tape.claim(index, part);
+        self.link.recorder.claim(index, part);
         Ok(())
     }
 
@@ -184,17 +184,17 @@ impl<'a> Observations<'a> {
         let Some(&index) = reply.flow().and_then(|flow| self.by_flow.get(&flow)) else { return Ok(()) };
         let probe = &self.probes[index];
         if self.shaking_hands == Some(index) && probe.is_refused_later_by(reply) {
-            link.tape.claim(index, FramePart::Answer);
+            link.recorder.claim(index, FramePart::Answer);
             self.observed[index].verdict = scan::no_response(probe.technique);
             self.decide(index, reply);
             return Ok(());
         }
         if !probe.is_answered_by(reply) {
-            link.tape.claim(index, FramePart::Followup);
+            link.recorder.claim(index, FramePart::Followup);
             return Ok(());
         }
         let is_first = self.answered.insert(index);
-        link.tape.claim(index, if is_first { FramePart::Answer } else { FramePart::Followup });
+        link.recorder.claim(index, if is_first { FramePart::Answer } else { FramePart::Followup });
         self.decide(index, reply);
         let Body::Tcp(segment) = &reply.body else { return Ok(()) };
         if is_syn_ack(segment) {
@@ -202,7 +202,7 @@ impl<'a> Observations<'a> {
                 true => drop(self.syn_ack.insert(index, segment.clone())),
                 false => {
                     link.send(&probe.reset_after(segment, &link.ends))?;
-                    link.tape.claim(index, FramePart::Followup);
+                    link.recorder.claim(index, FramePart::Followup);
                     self.resets += 1;
                 }
             }

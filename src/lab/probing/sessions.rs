@@ -172,11 +172,11 @@ impl Lab<'_> {
     ) -> Result<AfterLoad> {
         let clients = self.reachable(clients)?;
         let each =
-            clients.iter().flat_map(|client| questions.iter().map(move |(port, asked)| (*client, *port, *asked)));
-        let probe = |number, client, port| opener(self.blueprint.addresses, client, port, number);
+            clients.iter().flat_map(|client| questions.iter().map(move |(port, timing)| (*client, *port, *timing)));
+        let probe = |number, client, port| opener(self.spec.addresses, client, port, number);
         let all: Vec<(Probe, Timing)> =
-            (0..).zip(each).map(|(number, (client, port, asked))| (probe(number, client, port), asked)).collect();
-        let plans = all.iter().filter_map(|(probe, asked)| match asked {
+            (0..).zip(each).map(|(number, (client, port, timing))| (probe(number, client, port), timing)).collect();
+        let plans = all.iter().filter_map(|(probe, timing)| match timing {
             Timing::Before(first) => Some((*probe, *first)),
             Timing::After => None,
         });
@@ -207,16 +207,16 @@ impl Lab<'_> {
                 }
                 Err(_) => Survival::NeverOpen,
             };
-            let took = self.takers(&probe)?;
+            let took = self.deciding_rules(&probe)?;
             sessions.push(Session { family: probe.family(), port: probe.flow.port, first, survival, took });
         }
         let mut openings = Vec::new();
-        for (probe, _) in all.iter().filter(|(_, asked)| *asked == Timing::After) {
+        for (probe, _) in all.iter().filter(|(_, timing)| *timing == Timing::After) {
             openings.push(self.attempt(*probe)?);
         }
-        let has_macs = self.blueprint.equipment.link.has_macs();
+        let has_macs = self.spec.equipment.link.has_macs();
         let neighbourhood = has_macs
-            .then(|| neighbours::explore(&mut self.link, self.paths.as_mut(), self.blueprint.addresses, &self.families))
+            .then(|| neighbours::explore(&mut self.link, self.paths.as_mut(), self.spec.addresses, &self.families))
             .transpose()?;
         Ok(AfterLoad { sessions, openings, neighbourhood })
     }
@@ -248,12 +248,12 @@ impl Lab<'_> {
             },
             Err(opening) => opening,
         };
-        let took = self.takers(&probe)?;
+        let took = self.deciding_rules(&probe)?;
         Ok(Attempt { family: probe.family(), port: probe.flow.port, opening, took })
     }
 
     /// The rules that decided on packets of a connection since the last call; if none did, the one that redirected it.
-    fn takers(&mut self, probe: &Probe) -> Result<Vec<Step>> {
+    fn deciding_rules(&mut self, probe: &Probe) -> Result<Vec<Step>> {
         Ok(self.look(probe)?.took)
     }
 
@@ -294,21 +294,21 @@ impl Lab<'_> {
     fn load_in_place(&mut self, rulesets: &[(Family, &Source)]) -> Result<()> {
         let here: Vec<(Family, &Source)> =
             rulesets.iter().copied().filter(|(family, _)| self.families.contains(family)).collect();
-        let copies = match self.blueprint.equipment.capture {
+        let copies = match self.spec.equipment.capture {
             Capture::Kmsg => None,
             Capture::Nflog => Some(NflogCopies::new(&here)?),
         };
         // A log group must be left by its listener before it can get another one.
         self.paths = None;
-        loading::load(&self.blueprint.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())?;
+        loading::load(&self.spec.equipment.iptables, self.isolated, &self.runtime, &here, copies.as_ref())?;
         // A family without new rules keeps the old ones.
         self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
-        let equipment = self.blueprint.equipment;
+        let equipment = self.spec.equipment;
         self.listings.extend(here.iter().map(|(family, source)| equipment.listing(*family, source)));
         // The lab's own table was made for the old rules.
-        let traced = self.blueprint.watch != WatchedEvents::Replies;
+        let traced = self.spec.watch != WatchedEvents::Replies;
         (self.paths, self.rules) =
-            watch_paths(self.isolated, self.blueprint, &self.netlink, &self.families, &self.listings, traced)?;
+            watch_paths(self.isolated, self.spec, &self.netlink, &self.families, &self.listings, traced)?;
         Ok(())
     }
 }

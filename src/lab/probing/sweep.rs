@@ -114,10 +114,10 @@ impl Lab<'_> {
 
     /// Closes the open connections. Their last packets belong to no stimulus, but are part of the log.
     fn close_connections(&mut self, witnesses: Witnesses) -> Result<()> {
-        let mut ear = SweepLogReader::new(self.log.lock()?, witnesses);
+        let mut log_reader = SweepLogReader::new(self.log.lock()?, witnesses);
         self.services.close_accepted()?;
         self.link.fence(|_, _| Ok(()))?;
-        ear.listen()?;
+        log_reader.listen()?;
         self.paths.iter_mut().try_for_each(|paths| paths.discard().map(drop))
     }
 
@@ -127,7 +127,7 @@ impl Lab<'_> {
         if self.limits == Some(limits) {
             return Ok(());
         }
-        match self.blueprint.equipment.backend() {
+        match self.spec.equipment.backend() {
             Backend::Nft => {
                 let rules = limit_override::set(&self.netlink, self.rules()?, limits)?;
                 self.rules_changed(rules)?;
@@ -168,24 +168,24 @@ impl Lab<'_> {
         tags: u16,
         witnesses: Witnesses,
     ) -> Result<Vec<Response>> {
-        let nobody_watches = || CannotMeasure::Blind {
+        let no_paths = || CannotMeasure::Blind {
             instrument: "rule trace",
             evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
         };
         // LOG rules print during a sweep as well: the reader of the kernel's log must not be overrun by it.
-        let ear = SweepLogReader::new(self.log.lock()?, witnesses);
-        let paths = self.paths.as_mut().ok_or_else(nobody_watches)?;
+        let log_reader = SweepLogReader::new(self.log.lock()?, witnesses);
+        let paths = self.paths.as_mut().ok_or_else(no_paths)?;
         let mut batch =
-            SweepInstruments { link: &mut self.link, ear, paths, host, book: BatchState::new(stimuli, tags) };
+            SweepInstruments { link: &mut self.link, log_reader, paths, host, state: BatchState::new(stimuli, tags) };
         batch.send(PacketRole::Opener)?;
         batch.send(PacketRole::Handshake)?;
         batch.send(PacketRole::Stimulus)?;
         batch.wait_for_loopback()?;
-        let mut responses = batch.book.close()?;
-        for (index, frame) in batch.link.tape.drain_claimed() {
+        let mut responses = batch.state.close()?;
+        for (index, frame) in batch.link.recorder.drain_claimed() {
             responses[index].frames.push(frame);
         }
-        batch.ear.check_consistency(stimuli, &responses, |index| tag(tags, index, PacketRole::Stimulus))?;
+        batch.log_reader.check_consistency(stimuli, &responses, |index| tag(tags, index, PacketRole::Stimulus))?;
         Ok(responses)
     }
 }
@@ -281,23 +281,23 @@ const OTHER_SEQ: u32 = 5_000;
 /// The instruments of a lab, for the time of a batch.
 struct SweepInstruments<'a> {
     link: &'a mut ProberLink,
-    ear: SweepLogReader<'a>,
+    log_reader: SweepLogReader<'a>,
     paths: &'a mut Paths,
     host: &'a HostSocket,
-    book: BatchState<'a>,
+    state: BatchState<'a>,
 }
 
 impl SweepInstruments<'_> {
     /// Sends all packets of one role, waits until the kernel has processed them, and records the traced ones.
     fn send(&mut self, role: PacketRole) -> Result<()> {
         let mut sent = false;
-        for index in 0..self.book.stimuli.len() {
-            let Some((sender, packet, destination)) = self.book.packet(index, role) else { continue };
+        for index in 0..self.state.stimuli.len() {
+            let Some((sender, packet, destination)) = self.state.packet(index, role) else { continue };
             sent = true;
             match sender {
                 StimulusSender::Prober => {
                     self.link.send(&frame(&packet, &self.link.ends))?;
-                    self.link.tape.claim(index, part(role));
+                    self.link.recorder.claim(index, part(role));
                 }
                 StimulusSender::Host => self.host.send(&packet, destination)?,
             }
@@ -307,9 +307,9 @@ impl SweepInstruments<'_> {
 
     fn settle(&mut self) -> Result<()> {
         self.link.fence(|_, _| Ok(()))?;
-        self.ear.listen()?;
-        self.book.enter(self.paths.read()?);
-        self.ear.add(self.paths.take_lines());
+        self.log_reader.listen()?;
+        self.state.enter(self.paths.read()?);
+        self.log_reader.add(self.paths.take_lines());
         Ok(())
     }
 
@@ -319,7 +319,7 @@ impl SweepInstruments<'_> {
     fn wait_for_loopback(&mut self) -> Result<()> {
         const PATIENCE: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + PATIENCE;
-        while self.book.is_something_on_loopback() && Instant::now() < deadline {
+        while self.state.is_something_on_loopback() && Instant::now() < deadline {
             thread::yield_now();
             self.settle()?;
         }
@@ -441,11 +441,11 @@ impl<'a> BatchState<'a> {
     /// which has none.
     fn is_answer(&self, index: usize, journey: &Journey) -> bool {
         let (stimulus, response) = (&self.stimuli[index], &self.responses[index]);
-        let (asked, answer) = (stimulus.headers, journey.headers);
+        let (sent, answer) = (stimulus.headers, journey.headers);
         let is_first = response.answer.is_none() && !response.own.is_empty() && stimulus.lead == packet::Lead::None;
-        let goes_back = (answer.source, answer.destination) == (asked.destination, asked.source);
+        let goes_back = (answer.source, answer.destination) == (sent.destination, sent.source);
         let in_flow = matches!(answer.content, Content::Icmp { .. })
-            || FlowKey::from_headers(&answer) == FlowKey::from_headers(&asked);
+            || FlowKey::from_headers(&answer) == FlowKey::from_headers(&sent);
         is_first && goes_back && in_flow && journey.direction == Direction::Out
     }
 

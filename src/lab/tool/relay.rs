@@ -52,24 +52,25 @@ impl Lab<'_> {
         self.forget_the_prober()?;
         let setup = ToolSetup {
             command,
-            interface: self.blueprint.interface,
+            interface: self.spec.interface,
             mac: PROBER_MAC,
-            host: self.blueprint.mac,
-            addresses: self.blueprint.addresses,
+            host: self.spec.mac,
+            addresses: self.spec.addresses,
             families: &self.families,
         };
         let (ready, made) = sync_channel(1);
         let (hold, done) = sync_channel::<()>(0);
         let (link, log, services, paths) = (&mut self.link, &mut self.log, &self.services, self.paths.as_mut());
         thread::scope(|scope| {
-            let stand_by = || in_fresh_namespace(|isolated| tool_side::run(isolated, setup, ready, done));
-            let tool_side = thread::Builder::new().spawn_scoped(scope, stand_by).context("start the tool's thread")?;
+            let run_tool_side = || in_fresh_namespace(|isolated| tool_side::run(isolated, setup, ready, done));
+            let tool_side =
+                thread::Builder::new().spawn_scoped(scope, run_tool_side).context("start the tool's thread")?;
             let relayed = Relay::between(link, log, services, paths, command, made, hold);
-            let stood_by = tool_side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let tool_ended = tool_side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // If there is no tool, the error of its own end gives the reason.
-            match (relayed, stood_by) {
-                (None, stood_by) => {
-                    Err(stood_by.err().unwrap_or_else(|| CannotMeasure::Interrupted("its tool").into()))
+            match (relayed, tool_ended) {
+                (None, tool_ended) => {
+                    Err(tool_ended.err().unwrap_or_else(|| CannotMeasure::Interrupted("its tool").into()))
                 }
                 (Some(Err(error)), _) | (Some(Ok(_)), Err(error)) => Err(error),
                 (Some(relayed), Ok(())) => relayed,
@@ -306,7 +307,7 @@ fn has_ended(tool: &mut RunningTool, command: &ToolCommand) -> Result<Option<(To
 }
 
 fn assert_wanted(stop: &Stop) -> Result<()> {
-    if stop.is_asked_for() { Err(CannotMeasure::Interrupted("a signal").into()) } else { Ok(()) }
+    if stop.is_requested() { Err(CannotMeasure::Interrupted("a signal").into()) } else { Ok(()) }
 }
 
 /// Resets the open connections, so that no timer of the host sends to a tool that has ended.

@@ -185,8 +185,8 @@ fn is_of(line: &LogLine, seen: &TracedHeaders, extent: FragmentKind) -> bool {
 fn judge_by_answers(frames: &mut [RelayedFrame], sightings: &[Option<TracedHeaders>]) {
     let answered: Vec<usize> = frames.iter().filter_map(|frame| frame.cause).collect();
     for (place, frame) in frames.iter_mut().enumerate() {
-        let asks = matches!(sightings[place], Some(seen) if seen.headers.content != Content::Other);
-        if frame.direction == Direction::In && asks && frame.verdict.is_none() {
+        let has_transport = matches!(sightings[place], Some(seen) if seen.headers.content != Content::Other);
+        if frame.direction == Direction::In && has_transport && frame.verdict.is_none() {
             let is_answered = answered.binary_search(&place).is_ok();
             frame.verdict = Some(if is_answered { FilterVerdict::Reject } else { FilterVerdict::Drop });
         }

@@ -60,7 +60,7 @@ pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// True if the relay is to stop.
-    pub fn is_asked_for(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -36,15 +36,15 @@ impl CtStateReader {
     /// base chain has it, the one that also has the packet's headers (`packet_dumped` in `nft_trace_notify`).
     pub fn state(&self, event: &Event) -> Option<ConntrackState> {
         let is_first = event.network.is_some();
-        let silence_speaks = || is_first && self.tracked.contains(&event.family) && is_behind_conntrack(event);
-        event.conntrack.or_else(|| silence_speaks().then_some(ConntrackState::Invalid))
+        let is_inferred = || is_first && self.tracked.contains(&event.family) && is_after_conntrack(event);
+        event.conntrack.or_else(|| is_inferred().then_some(ConntrackState::Invalid))
     }
 }
 
 /// True if the table comes after conntrack, whose hooks are at priority -200 of PREROUTING and OUTPUT (enum
 /// nf_ip_hook_priorities). Before them are the lab's own chains that begin a trace, and the raw table at -300; all
 /// other tables of iptables come after them.
-fn is_behind_conntrack(event: &Event) -> bool {
+fn is_after_conntrack(event: &Event) -> bool {
     match event.table {
         table if table == own_table::NAME.as_bytes() => {
             [own_table::LET_IN, own_table::ROUTED].iter().any(|chain| event.chain == chain.as_bytes())

@@ -408,8 +408,8 @@ impl EventEmitter<'_> {
             Direction::Out => [3, 4],
         };
         for (index, table) in self.tables.iter().enumerate() {
-            let is_asked = table.family == self.packet.family && table.name != "nat";
-            for hook in hooks.into_iter().filter(|_| is_asked) {
+            let is_checked = table.family == self.packet.family && table.name != "nat";
+            for hook in hooks.into_iter().filter(|_| is_checked) {
                 let has_hook = table.chains.iter().any(|chain| chain.is_built_in && chain.name == HOOKS[hook]);
                 let met = |record: &TraceLine| usize::from(record.hook) == hook && record.place.table == index;
                 if has_hook && !self.packet.records.iter().any(met) {

@@ -111,10 +111,10 @@ impl Rules {
         rules.map(move |rule| rule.as_changed(self.family, |list| change(rule, list)))
     }
 
-    /// True if both are the same rules in the same order, and `told` returns the same for their expressions.
-    pub fn same_but(&self, other: &Rules, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
-        let told = |list: &[u8]| told(&without_counters(list));
-        let same = |(one, other): (&RuleAttributes, &RuleAttributes)| one.is_same(other, told);
+    /// True if both are the same rules in the same order, and `project` returns the same for their expressions.
+    pub fn same_but(&self, other: &Rules, project: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+        let project = |list: &[u8]| project(&without_counters(list));
+        let same = |(one, other): (&RuleAttributes, &RuleAttributes)| one.is_same(other, project);
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(same)
     }
 
@@ -229,10 +229,10 @@ impl RuleAttributes {
     }
 
     /// True for the same rule. A replacement changes the handle of a rule, and the position of the rule after it.
-    /// Expressions that differ are compared by the results of `told`.
-    fn is_same(&self, other: &RuleAttributes, told: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+    /// Expressions that differ are compared by the results of `project`.
+    fn is_same(&self, other: &RuleAttributes, project: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let same = |(kind, value): &(u16, Vec<u8>), (other_kind, other): &(u16, Vec<u8>)| {
-            kind == other_kind && (value == other || *kind == EXPRESSIONS && told(value) == told(other))
+            kind == other_kind && (value == other || *kind == EXPRESSIONS && project(value) == project(other))
         };
         let (one, other): (Vec<_>, Vec<_>) = (self.compared().collect(), other.compared().collect());
         one.len() == other.len() && one.into_iter().zip(other).all(|(one, other)| same(one, other))
@@ -325,7 +325,7 @@ pub fn expression_parts(expression: &[u8]) -> (&[u8], &[u8]) {
 /// The list of expressions without the values of `counter` and `quota`.
 fn without_counters(list: &[u8]) -> Vec<u8> {
     const LIST_ELEMENT: u16 = 1;
-    let told =
+    let project =
         attributes(list).filter(|(_, expression)| !matches!(expression_parts(expression).0, b"counter\0" | b"quota\0"));
-    told.fold(Attributes::new(), |all, (_, expression)| all.bytes(LIST_ELEMENT, expression)).into_bytes()
+    project.fold(Attributes::new(), |all, (_, expression)| all.bytes(LIST_ELEMENT, expression)).into_bytes()
 }

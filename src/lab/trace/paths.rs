@@ -43,7 +43,7 @@ impl TraceWitness {
 /// Reads traces, and makes paths from them.
 pub struct Paths {
     witness: TraceWitness,
-    book: RuleIndex,
+    rules: RuleIndex,
     conntrack: CtStateReader,
     /// Every event so far, by its content; a path is a list of indices of `steps`.
     known: HashMap<Vec<u8>, Option<usize>>,
@@ -89,12 +89,12 @@ struct PacketTrail {
 type AddressPort = (IpAddr, Option<Port>);
 
 impl Paths {
-    /// Reads the traces of `witness`, and finds the rules in `book`.
-    pub fn new(witness: TraceWitness, book: RuleIndex, conntrack: CtStateReader, addresses: Addresses) -> Paths {
+    /// Reads the traces of `witness`, and finds the rules in `rules`.
+    pub fn new(witness: TraceWitness, rules: RuleIndex, conntrack: CtStateReader, addresses: Addresses) -> Paths {
         let (known, paths) = (HashMap::new(), HashMap::new());
         Paths {
             witness,
-            book,
+            rules,
             conntrack,
             known,
             steps: Vec::new(),
@@ -121,13 +121,13 @@ impl Paths {
 
     /// Updates the handles of rules that are otherwise the same.
     pub fn rename(&mut self, renamed: &[Renamed]) {
-        self.book.rename(renamed);
+        self.rules.rename(renamed);
         self.known.clear();
     }
 
     /// Replaces the rules.
-    pub fn renew(&mut self, book: RuleIndex) {
-        self.book = book;
+    pub fn renew(&mut self, rules: RuleIndex) {
+        self.rules = rules;
         self.known.clear();
     }
 
@@ -141,7 +141,7 @@ impl Paths {
 
     /// Adds the events so far to a reading that stays open: packets may arrive while it is read.
     pub fn read_on(&mut self, reading: &mut Reading) -> Result<()> {
-        let Paths { witness, book, conntrack, known, steps, scratch, withheld, .. } = self;
+        let Paths { witness, rules, conntrack, known, steps, scratch, withheld, .. } = self;
         witness.drain(|event| {
             if let Some(sabotage) = withheld.as_ref().filter(|_| is_routed(event)) {
                 sabotage.plant(1);
@@ -155,7 +155,7 @@ impl Paths {
             let step = match known.get(scratch.as_slice()) {
                 Some(step) => *step,
                 None => {
-                    let step = book.step(event)?.map(|step| place_of(steps, step));
+                    let step = rules.step(event)?.map(|step| place_of(steps, step));
                     known.insert(scratch.clone(), step);
                     step
                 }

@@ -31,13 +31,13 @@ impl RuleIndex {
         listings: &[Listing],
         kernel: impl IntoIterator<Item = (Family, Vec<KernelRuleText<'a>>)>,
     ) -> Result<RuleIndex> {
-        let mut book = RuleIndex { rules: HashMap::new(), policies: HashMap::new(), with_rules: HashSet::new() };
+        let mut compiled = RuleIndex { rules: HashMap::new(), policies: HashMap::new(), with_rules: HashSet::new() };
         for (family, rules) in kernel {
             let listing = listings.iter().find(|listing| listing.family == family);
-            book.add_rules(family, listing, &rules)?;
+            compiled.add_rules(family, listing, &rules)?;
         }
-        listings.iter().for_each(|listing| book.add_policies(listing));
-        Ok(book)
+        listings.iter().for_each(|listing| compiled.add_policies(listing));
+        Ok(compiled)
     }
 
     /// Checks that each chain that has rules in the files has some in the kernel: a program that ends without an error

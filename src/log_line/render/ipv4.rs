@@ -7,14 +7,14 @@ use crate::log_line::{Icmp, IcmpDetail, Ipv4, LogFlags, LoggedProtocol, Transpor
 use crate::net::Family;
 
 /// Adds an IPv4 packet to the line.
-pub(super) fn render(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+pub(super) fn render(line: &mut String, packet: Bytes, shown: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 20;
     let Some(header) = packet.first::<HEADER>() else {
         append(line, "TRUNCATED");
         return Rendered::InPart;
     };
     let length = usize::from(header[0] & 0x0f) * 4;
-    let wanted = asked.flags.has(LogFlags::IP_OPTIONS) && length > HEADER;
+    let wanted = shown.flags.has(LogFlags::IP_OPTIONS) && length > HEADER;
     let options = packet.skip(HEADER).up_to(length.saturating_sub(HEADER)).filter(|_| wanted);
     let ipv4 = read(header, options.map(<[u8]>::to_vec));
     append(line, &ipv4);
@@ -23,7 +23,7 @@ pub(super) fn render(line: &mut String, packet: Bytes, asked: RenderOptions, dep
         return Rendered::InPart;
     }
     let whole = if ipv4.fragment_offset == 0 { Whole::Beginning } else { Whole::LaterFragment };
-    carried(line, header[9], packet.skip(length), whole, asked, depth)
+    carried(line, header[9], packet.skip(length), whole, shown, depth)
 }
 
 fn read(header: &[u8; 20], options: Option<Vec<u8>>) -> Ipv4 {
@@ -49,14 +49,14 @@ fn carried(
     protocol: u8,
     rest: Bytes,
     whole: Whole,
-    asked: RenderOptions,
+    shown: RenderOptions,
     depth: QuoteDepth,
 ) -> Rendered {
     match (protocol, whole) {
-        (6, _) => return transport::render_tcp(line, rest, whole, asked),
+        (6, _) => return transport::render_tcp(line, rest, whole, shown),
         (17, _) => return transport::render_udp(line, rest, whole, LoggedProtocol::Udp),
         (136, _) => return transport::render_udp(line, rest, whole, LoggedProtocol::UdpLite),
-        (1, _) => render_icmp(line, rest, whole, asked, depth),
+        (1, _) => render_icmp(line, rest, whole, shown, depth),
         // The kernel checks for a fragment before it prints the name.
         (51, Whole::LaterFragment) => {}
         (51, Whole::Beginning) => tell_spi::<12>(line, rest, LoggedProtocol::Ah, 4),
@@ -77,7 +77,7 @@ fn tell_spi<const N: usize>(line: &mut String, rest: Bytes, protocol: LoggedProt
     append(line, transport);
 }
 
-fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) {
+fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, shown: RenderOptions, depth: QuoteDepth) {
     const HEADER: usize = 8;
     let header = match (whole, rest.first::<HEADER>()) {
         (Whole::LaterFragment, _) => return append(line, Transport::Named(LoggedProtocol::Icmp)),
@@ -96,7 +96,7 @@ fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOption
     }
     if matches!(kind, 3 | 4 | 5 | 11) && depth == QuoteDepth::Logged {
         append(line, "[");
-        render(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
+        render(line, rest.skip(HEADER), shown, QuoteDepth::Quoted);
         append(line, "] ");
     }
     if (kind, code) == (3, 4) {

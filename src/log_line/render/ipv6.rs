@@ -16,16 +16,16 @@ const AH: u8 = 51;
 const DESTINATION: u8 = 60;
 
 /// Adds an IPv6 packet to the line.
-pub(super) fn render(line: &mut String, packet: Bytes, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+pub(super) fn render(line: &mut String, packet: Bytes, shown: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 40;
     let Some(header) = packet.first::<HEADER>() else {
         append(line, "TRUNCATED");
         return Rendered::InPart;
     };
     append(line, read(header));
-    let listed = asked.flags.has(LogFlags::IP_OPTIONS);
+    let listed = shown.flags.has(LogFlags::IP_OPTIONS);
     match (HeaderWalk { next: header[6], rest: packet.skip(HEADER), whole: Whole::Beginning }).render(line, listed) {
-        Some(end) => carried(line, end, asked, depth),
+        Some(end) => carried(line, end, shown, depth),
         None => Rendered::InPart,
     }
 }
@@ -136,13 +136,13 @@ impl HeaderWalk<'_> {
     }
 }
 
-fn carried(line: &mut String, end: HeaderWalk, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+fn carried(line: &mut String, end: HeaderWalk, shown: RenderOptions, depth: QuoteDepth) -> Rendered {
     const ICMPV6: u8 = 58;
     match end.next {
-        6 => transport::render_tcp(line, end.rest, end.whole, asked),
+        6 => transport::render_tcp(line, end.rest, end.whole, shown),
         17 => transport::render_udp(line, end.rest, end.whole, LoggedProtocol::Udp),
         136 => transport::render_udp(line, end.rest, end.whole, LoggedProtocol::UdpLite),
-        ICMPV6 => render_icmp(line, end.rest, end.whole, asked, depth),
+        ICMPV6 => render_icmp(line, end.rest, end.whole, shown, depth),
         number => {
             append(line, Transport::Named(LoggedProtocol::Number(number)));
             Rendered::ToTheEnd
@@ -150,7 +150,7 @@ fn carried(line: &mut String, end: HeaderWalk, asked: RenderOptions, depth: Quot
     }
 }
 
-fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions, depth: QuoteDepth) -> Rendered {
+fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, shown: RenderOptions, depth: QuoteDepth) -> Rendered {
     const HEADER: usize = 8;
     if whole == Whole::LaterFragment {
         append(line, Transport::Named(LoggedProtocol::Icmpv6));
@@ -169,7 +169,7 @@ fn render_icmp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOption
     append(line, Transport::Icmp(Icmp { family: Family::Ipv6, kind, code, detail, quoted: None, mtu: None }));
     if matches!(kind, 1..=4) && depth == QuoteDepth::Logged {
         append(line, "[");
-        render(line, rest.skip(HEADER), asked, QuoteDepth::Quoted);
+        render(line, rest.skip(HEADER), shown, QuoteDepth::Quoted);
         append(line, "] ");
     }
     if kind == 2 {

@@ -15,7 +15,7 @@ pub(super) enum Whole {
 }
 
 /// Adds a TCP header to the line.
-pub(super) fn render_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: RenderOptions) -> Rendered {
+pub(super) fn render_tcp(line: &mut String, rest: Bytes, whole: Whole, shown: RenderOptions) -> Rendered {
     const HEADER: usize = 20;
     let header = match (whole, rest.first::<HEADER>()) {
         (Whole::LaterFragment, _) => return later_fragment(line, LoggedProtocol::Tcp),
@@ -23,9 +23,9 @@ pub(super) fn render_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: Re
         (_, Some(header)) => header,
     };
     let length = usize::from(header[12] >> 4) * 4;
-    let wanted = asked.flags.has(LogFlags::TCP_OPTIONS) && length > HEADER;
+    let wanted = shown.flags.has(LogFlags::TCP_OPTIONS) && length > HEADER;
     let options = rest.skip(HEADER).up_to(length.saturating_sub(HEADER)).filter(|_| wanted);
-    append(line, Transport::Tcp(TcpHeader { options: options.map(<[u8]>::to_vec), ..read_tcp(header, asked) }));
+    append(line, Transport::Tcp(TcpHeader { options: options.map(<[u8]>::to_vec), ..read_tcp(header, shown) }));
     if wanted && options.is_none() {
         append(line, "OPT (TRUNCATED)");
         return Rendered::InPart;
@@ -33,16 +33,16 @@ pub(super) fn render_tcp(line: &mut String, rest: Bytes, whole: Whole, asked: Re
     Rendered::ToTheEnd
 }
 
-fn read_tcp(header: &[u8; 20], asked: RenderOptions) -> TcpHeader {
+fn read_tcp(header: &[u8; 20], shown: RenderOptions) -> TcpHeader {
     let sequence = Sequence { seq: be32(header, 4), ack: be32(header, 8) };
-    let (reserved, ae) = match asked.accurate_ecn {
+    let (reserved, ae) = match shown.accurate_ecn {
         AccurateEcn::Flag => (header[12] & 0x0e, u16::from(header[12] & 1)),
         AccurateEcn::Reserved => (header[12] & 0x0f, 0),
     };
     TcpHeader {
         source: Port(be16(header, 0)),
         destination: Port(be16(header, 2)),
-        sequence: asked.flags.has(LogFlags::TCP_SEQUENCE).then_some(sequence),
+        sequence: shown.flags.has(LogFlags::TCP_SEQUENCE).then_some(sequence),
         window: be16(header, 14),
         reserved: reserved << 2,
         flags: ae << 8 | u16::from(header[13]),

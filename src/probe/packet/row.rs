@@ -194,7 +194,7 @@ impl Packet {
     }
 
     /// The foreign address that the host needs a route to, for this packet or for an answer.
-    pub fn reached_stranger(&self) -> Option<IpAddr> {
+    pub fn reached_address(&self) -> Option<IpAddr> {
         self.foreign_address().filter(|address| can_be_reached(*address))
     }
 

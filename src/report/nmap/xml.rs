@@ -82,25 +82,25 @@ impl Document {
     fn discovery(&mut self, report: &NmapReport) -> io::Result<()> {
         let Some(task) = report.host.reason.by_neighbour_discovery() else { return Ok(()) };
         let time = report.start.seconds().to_string();
-        let is_told = report.presentation.verbosity > 0;
-        if is_told {
+        let is_reported = report.presentation.verbosity > 0;
+        if is_reported {
             self.empty("taskbegin", &[("task", task), ("time", &time)])?.line()?;
         }
         if report.host.reason.is_up() {
             self.start("hosthint", &[])?.host_head(&report.host)?;
             self.end("hosthint")?.line()?;
         }
-        if is_told {
+        if is_reported {
             self.empty("taskend", &[("task", task), ("time", &time), ("extrainfo", "1 total hosts")])?.line()?;
         }
         Ok(())
     }
 
     fn tasks(&mut self, report: &NmapReport) -> io::Result<()> {
-        let is_told = report.presentation.verbosity > 0 && report.host.reason.is_up();
-        let told = report.scans.iter().filter(|_| is_told);
+        let is_reported = report.presentation.verbosity > 0 && report.host.reason.is_up();
+        let reported = report.scans.iter().filter(|_| is_reported);
         let (begin, end) = (report.start.seconds().to_string(), report.end.seconds().to_string());
-        for scan in told {
+        for scan in reported {
             let (task, extra) = (task(scan.technique), format!("{} total ports", scan.ports.len()));
             self.empty("taskbegin", &[("task", &*task), ("time", &begin)])?.line()?;
             self.empty("taskend", &[("task", &*task), ("time", &end), ("extrainfo", &extra)])?.line()?;

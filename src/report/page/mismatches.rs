@@ -69,10 +69,10 @@ enum MismatchReason<'a> {
 
 fn reason(check: &Check) -> MismatchReason<'_> {
     match explanation(check) {
-        Some(told) => MismatchReason::Explained(
-            told.cause,
-            [told.took.as_ref(), told.meant.as_ref()],
-            told.patch.as_ref().map(|patch| patch.diff.as_str()),
+        Some(explained) => MismatchReason::Explained(
+            explained.cause,
+            [explained.took.as_ref(), explained.meant.as_ref()],
+            explained.patch.as_ref().map(|patch| patch.diff.as_str()),
         ),
         None => MismatchReason::Said(check.outcome, &check.why),
     }

@@ -166,8 +166,8 @@ fn tcp_flags(mask: u8, comp: u8, content: Content) -> MatchResult {
     }
 }
 
-fn icmp_type(asked: Option<(u8, Option<u8>)>, content: Content) -> MatchResult {
-    match (asked, content) {
+fn icmp_type(wanted: Option<(u8, Option<u8>)>, content: Content) -> MatchResult {
+    match (wanted, content) {
         (None, Content::Icmp { .. }) => MatchResult::Yes,
         (Some((kind, code)), Content::Icmp { kind: its_kind, code: its_code }) => {
             (kind == its_kind && code.is_none_or(|code| code == its_code)).into()

@@ -204,7 +204,7 @@ impl LineReader<'_> {
     fn extension(&mut self, found: FoundOption, value: Option<String>) {
         let arguments = match found.arguments {
             Some(0) => Vec::new(),
-            Some(count) => self.arguments(count, value, may_be_negated_behind(&found)),
+            Some(count) => self.arguments(count, value, may_be_negated_after(&found)),
             None => value.map_or_else(|| self.all_that_follows(), |value| vec![value]),
         };
         match found.owner {
@@ -290,6 +290,6 @@ impl LineReader<'_> {
 }
 
 /// False for options whose argument may be `!` itself: only the old matches have a `!` after the option.
-fn may_be_negated_behind(found: &FoundOption) -> bool {
+fn may_be_negated_after(found: &FoundOption) -> bool {
     matches!(&found.owner, Owner::Match(module) if module != "comment" && module != "string")
 }

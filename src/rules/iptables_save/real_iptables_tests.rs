@@ -33,7 +33,7 @@ fn read(family: Family, text: &str) -> Listing {
 /// The facts that do not change when iptables prints a rule in its own notation.
 #[derive(Debug, PartialEq)]
 struct Meaning {
-    asked: BTreeSet<String>,
+    matches: BTreeSet<String>,
     target: Option<(String, bool)>,
     log_prefix: Option<String>,
     /// Packets a day, and the burst.
@@ -41,10 +41,11 @@ struct Meaning {
 }
 
 fn meaning(rule: &Rule) -> Meaning {
-    let asked = rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_)));
+    let matches =
+        rule.clauses.iter().filter(|clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_)));
     let each_day = |limit: RuleLimit| (u64::from(limit.count) * 86_400 / u64::from(limit.seconds.max(1)), limit.burst);
     Meaning {
-        asked: asked.map(|clause| format!("{} {:?} {:?}", clause.negated, clause.module, clause.ask)).collect(),
+        matches: matches.map(|clause| format!("{} {:?} {:?}", clause.negated, clause.module, clause.ask)).collect(),
         target: rule.target.as_ref().map(|target| (target.name.clone(), target.goto)),
         log_prefix: rule.log_prefix(),
         limit: rule.limit().map(each_day),

@@ -32,8 +32,10 @@ fn is_log(rule: &Rule) -> bool {
 
 /// True if the verdict covers every packet that `log` matches: it has no match that `log` does not have.
 fn leaves_nothing_for(verdict: &Rule, log: &Rule) -> bool {
-    let asked = |clause: &Clause| log.clauses.iter().any(|own| own.ask == clause.ask && own.negated == clause.negated);
-    let fulfilled = |clause: &Clause| matches!(clause.ask, Match::Comment(_)) || (is_lasting(clause) && asked(clause));
+    let has_match =
+        |clause: &Clause| log.clauses.iter().any(|own| own.ask == clause.ask && own.negated == clause.negated);
+    let fulfilled =
+        |clause: &Clause| matches!(clause.ask, Match::Comment(_)) || (is_lasting(clause) && has_match(clause));
     verdict.clauses.iter().all(fulfilled)
 }
 

@@ -52,8 +52,8 @@ fn takes_the_rest(rule: &Rule) -> bool {
 /// True if a clause of `other` does not narrow the packets of `rule`, except by their number.
 fn is_fulfilled(other: &Rule, clause: &Clause, rule: &Rule) -> bool {
     let counts = clause.module.as_deref().is_some_and(|module| other.remembers().any(|name| name == module));
-    let asked = |own: &Clause| own.ask == clause.ask && own.negated == clause.negated;
-    counts || matches!(clause.ask, Match::Comment(_)) || rule.clauses.iter().any(asked)
+    let has_match = |own: &Clause| own.ask == clause.ask && own.negated == clause.negated;
+    counts || matches!(clause.ask, Match::Comment(_)) || rule.clauses.iter().any(has_match)
 }
 
 /// The chains that received packets reach without passing a rule with a limit.

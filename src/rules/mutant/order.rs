@@ -11,7 +11,7 @@ use super::site::MutationSite;
 pub fn swap(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(next) = site.behind().first() else { return Vec::new() };
     let (upper, lower) = (site.rule.line, next.line);
-    if upper >= lower || !is_movable(site) || !may_stand_before(site, next, upper) {
+    if upper >= lower || !is_movable(site) || !may_come_before(site, next, upper) {
         return Vec::new();
     }
     let edits = vec![Edit::Move { line: lower, before: upper }];
@@ -35,7 +35,7 @@ fn is_about_state(ask: &Match) -> bool {
 fn to_the_front(site: &MutationSite<'_>) -> Option<Draft> {
     let (line, before) = (site.rule.line, site.before().first()?.line);
     let draft = || Draft::new("the rule becomes the first one of its chain", vec![Edit::Move { line, before }]);
-    (before < line && may_stand_before(site, site.rule, before)).then(draft)
+    (before < line && may_come_before(site, site.rule, before)).then(draft)
 }
 
 fn to_the_end(site: &MutationSite<'_>) -> Option<Draft> {
@@ -54,7 +54,7 @@ pub fn is_movable(site: &MutationSite<'_>) -> bool {
 }
 
 /// True if the chain that `rule` jumps to, if any, is declared above line `before`.
-fn may_stand_before(site: &MutationSite<'_>, rule: &Rule, before: usize) -> bool {
+fn may_come_before(site: &MutationSite<'_>, rule: &Rule, before: usize) -> bool {
     let Some(target) = &rule.target else { return true };
     let chain = site.table.chains.iter().find(|chain| chain.name == target.name);
     chain.is_none_or(|chain| chain.line.is_none_or(|line| line < before))

@@ -23,8 +23,9 @@ pub fn flip(site: &MutationSite<'_>) -> Vec<Draft> {
 /// Changes the type of a REJECT: closed, filtered, or prohibited.
 pub fn reject_type(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(target) = site.rule.target.as_ref().filter(|target| target.name == "REJECT") else { return Vec::new() };
-    let asked = target.options.iter().find(|(option, _)| option == "--reject-with").map(|(_, kind)| kind.as_str());
-    let current = asked.unwrap_or(default_type(site.listing.family));
+    let reject_type =
+        target.options.iter().find(|(option, _)| option == "--reject-with").map(|(_, kind)| kind.as_str());
+    let current = reject_type.unwrap_or(default_type(site.listing.family));
     let others = types(site.listing.family).into_iter().filter(|kind| *kind != current);
     let legal = others.filter(|kind| *kind != "tcp-reset" || constraints::is_tcp(site.rule));
     legal.map(|kind| retarget(site, target, &format!("REJECT --reject-with {kind}"))).collect()

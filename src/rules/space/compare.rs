@@ -82,9 +82,9 @@ impl Different {
     /// The packets at `hook` that match the differing rules and policies.
     pub(super) fn starts(&self, space: &Space, table: &str, hook: &str) -> Vec<Region> {
         let everything = self.policies.iter().any(|policy| policy == hook).then(|| space.everything.clone());
-        let asked = everything.iter().chain(&self.rules);
+        let starts = everything.iter().chain(&self.rules);
         let parts = space.universe(table, hook);
-        asked.flat_map(|start| parts.iter().filter_map(|part| part.intersection(start))).collect()
+        starts.flat_map(|start| parts.iter().filter_map(|part| part.intersection(start))).collect()
     }
 
     fn at(&self, sides: &[Sets; 2], table: &str, hook: &'static str) -> Result<Vec<SetDifference>, TooMany> {

@@ -148,15 +148,22 @@ impl<'a> RuleSets<'a> {
         numbers: &HashMap<&str, usize>,
         alike: &mut HashMap<(String, Arc<str>), usize>,
     ) -> RuleSets<'a> {
-        let asked = space.requirement(rule);
+        let requirement = space.requirement(rule);
         let does: Arc<str> = target(rule, space.family).into();
-        let question = (!asked.memory.is_empty()).then(|| {
-            let place = alike.entry((asked.memory.clone(), Arc::clone(&does))).or_default();
+        let question = (!requirement.memory.is_empty()).then(|| {
+            let place = alike.entry((requirement.memory.clone(), Arc::clone(&does))).or_default();
             *place += 1;
-            Arc::new(MemoryMatch { memory: asked.memory, chain, does: Arc::clone(&does), place: *place })
+            Arc::new(MemoryMatch { memory: requirement.memory, chain, does: Arc::clone(&does), place: *place })
         });
         let goes = rule.target.as_ref().is_some_and(|target| target.goto);
-        RuleSets { line: rule.line, region: asked.region, question, act: Act::from_rule(rule, numbers), does, goes }
+        RuleSets {
+            line: rule.line,
+            region: requirement.region,
+            question,
+            act: Act::from_rule(rule, numbers),
+            does,
+            goes,
+        }
     }
 
     /// True if both have equal matches and targets.

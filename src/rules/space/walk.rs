@@ -171,21 +171,21 @@ impl<'s, 'a> TableWalk<'s, 'a> {
             if self.wanted.is_some() && !is_wanted && matches!(rule.act, Act::GoesOn) {
                 continue;
             }
-            let Some(asked) = &rule.region else { continue };
-            let Some(inside) = here.region.intersection(asked) else { continue };
+            let Some(required) = &rule.region else { continue };
+            let Some(inside) = here.region.intersection(required) else { continue };
             if is_wanted {
                 return self.arrivals.push(inside);
             }
-            return self.split(here, place, asked, inside);
+            return self.split(here, place, required, inside);
         }
     }
 
     /// Splits packets: those `inside` match the rule, and the others go on.
-    fn split(&mut self, here: Here<'a>, place: RulePosition, asked: &Region, inside: Region) {
+    fn split(&mut self, here: Here<'a>, place: RulePosition, required: &Region, inside: Region) {
         if !self.may_take(SPLIT) {
             return self.give_up();
         }
-        let outside = here.region.difference(asked);
+        let outside = here.region.difference(required);
         self.pending.push(PendingSet::Matched(Here { region: inside, ..here.clone() }, place));
         let at = |region| PendingSet::At(Here { region, ..here.clone() });
         self.pending.extend(outside.into_iter().rev().map(at));

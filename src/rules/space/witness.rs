@@ -63,7 +63,7 @@ fn ends(
             (PacketField::Source, PacketField::Destination)
         };
         let other =
-            if has(others, prober) { Some(prober) } else { somebody(region.values(others), space.family, host) };
+            if has(others, prober) { Some(prober) } else { first_machine(region.values(others), space.family, host) };
         if let Some(other) = other.filter(|_| has(own, host)) {
             return Some(match is_received {
                 true => (link.clone(), StimulusSender::Prober, other, host),
@@ -79,7 +79,7 @@ fn ends(
 }
 
 /// An address of the set that packets can come from.
-fn somebody(values: &Values, family: Family, host: IpAddr) -> Option<IpAddr> {
+fn first_machine(values: &Values, family: Family, host: IpAddr) -> Option<IpAddr> {
     const TRIED: u128 = 300;
     let tried = values.ranges().flat_map(|range| (*range.start()..=*range.end()).take(TRIED as usize));
     let mut addresses = tried.map(|number| address(number, family));

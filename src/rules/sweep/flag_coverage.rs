@@ -33,8 +33,8 @@ pub fn all() -> Vec<u8> {
 /// One octet of each kind, the smallest: two octets are of one kind if every `--tcp-flags` of the rules has the same
 /// result for both, and conntrack does too.
 pub fn distinguished(rules: &[&Rule]) -> Vec<u8> {
-    let asked: Vec<(u8, u8)> = rules.iter().flat_map(|rule| rule.clauses.iter().filter_map(mask)).collect();
-    let answers = |octet: u8| asked.iter().map(|(mask, comp)| octet & mask == *comp).collect::<Vec<bool>>();
+    let masks: Vec<(u8, u8)> = rules.iter().flat_map(|rule| rule.clauses.iter().filter_map(mask)).collect();
+    let answers = |octet: u8| masks.iter().map(|(mask, comp)| octet & mask == *comp).collect::<Vec<bool>>();
     let mut kinds = BTreeMap::new();
     for octet in all() {
         kinds.entry((conntrack_kind(octet), answers(octet))).or_insert(octet);

@@ -68,7 +68,7 @@ impl SweepPlan {
     pub fn of_all(family: Family, listings: &[&Listing], addresses: &Addresses) -> SweepPlan {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
         let rules: Vec<&Rule> = listings.iter().flat_map(|listing| listing.rules()).collect();
-        let prefixes = asked(&rules, |ask| match ask {
+        let prefixes = values_of(&rules, |ask| match ask {
             Match::Source(prefix) | Match::Destination(prefix) => Some(prefix),
             _ => None,
         });
@@ -77,8 +77,8 @@ impl SweepPlan {
             host,
             prober,
             strangers: points::strangers(prefixes, &[host, prober]),
-            destination_ports: PortPoints::of(asked(&rules, destination_ports)),
-            source_ports: PortPoints::of(asked(&rules, source_ports)),
+            destination_ports: PortPoints::of(values_of(&rules, destination_ports)),
+            source_ports: PortPoints::of(values_of(&rules, source_ports)),
             tcp: pairs(&rules, UDP),
             udp: pairs(&rules, TCP),
             messages: messages(&rules, family),
@@ -114,12 +114,12 @@ impl SweepPlan {
     /// As [`Self::in_connections`], for connections that one of several rulesets accepted; `responses` are those of
     /// each.
     pub fn in_connections_of_any(&mut self, stimuli: &[Stimulus], responses: &[&[Response]]) -> Vec<Stimulus> {
-        let asked = stimuli.iter().enumerate().filter(|(_, stimulus)| self.tracks && stimulus.lead == Lead::None);
+        let opened = stimuli.iter().enumerate().filter(|(_, stimulus)| self.tracks && stimulus.lead == Lead::None);
         let own = |(place, _): (usize, &Stimulus)| {
             let mut own = responses.iter().filter_map(|responses| responses.get(place)).flat_map(|of| &of.own);
             own.find(|own| self.is_let_in(own)).map(|own| own.headers)
         };
-        let opened: Vec<Headers> = asked.filter_map(own).collect();
+        let opened: Vec<Headers> = opened.filter_map(own).collect();
         // Separate flows, since the host's sockets still have those of the first stimuli.
         let mut numbering = FlowNumbering { next: stimuli.len() as u32, ..FlowNumbering::new(self) };
         let mut stimuli = Vec::new();
@@ -148,16 +148,16 @@ impl SweepPlan {
         Ok(if is_any && !from_service { packet.with_any_source() } else { packet })
     }
 
-    /// The packet with `stand_in` in place of an unnamed port.
-    pub fn representative_of(&self, packet: Packet, stand_in: Option<Port>) -> Packet {
-        match (packet.what().destination(), stand_in) {
-            (Some(port), Some(stand_in)) if self.is_unnamed(port) => packet.to_port(stand_in),
+    /// The packet with `sample_port` in place of an unnamed port.
+    pub fn representative_of(&self, packet: Packet, sample_port: Option<Port>) -> Packet {
+        match (packet.what().destination(), sample_port) {
+            (Some(port), Some(sample_port)) if self.is_unnamed(port) => packet.to_port(sample_port),
             _ => packet,
         }
     }
 
     /// A port that represents all ports that no rule of these sweeps names; none of `taken`.
-    pub fn stand_in<'a>(plans: impl Iterator<Item = &'a SweepPlan> + Clone, taken: &[Port]) -> Option<Port> {
+    pub fn sample_port<'a>(plans: impl Iterator<Item = &'a SweepPlan> + Clone, taken: &[Port]) -> Option<Port> {
         let mut ports = (40_000..=u16::MAX).chain(1_024..40_000).map(Port);
         ports.find(|port| !taken.contains(port) && plans.clone().all(|plan| plan.is_unnamed(*port)))
     }
@@ -303,7 +303,7 @@ pub fn foreign_addresses(stimuli: &[Stimulus], addresses: &Addresses) -> Vec<IpA
 
 const UNNAMED: (Choice, Choice) = (Choice::Unnamed, Choice::Unnamed);
 
-fn asked<'a, T: 'a>(rules: &'a [&Rule], pick: impl Fn(&'a Match) -> Option<&'a T>) -> impl Iterator<Item = &'a T> {
+fn values_of<'a, T: 'a>(rules: &'a [&Rule], pick: impl Fn(&'a Match) -> Option<&'a T>) -> impl Iterator<Item = &'a T> {
     rules.iter().flat_map(|rule| &rule.clauses).filter_map(move |clause| pick(&clause.ask))
 }
 
@@ -326,31 +326,31 @@ fn source_ports(ask: &Match) -> Option<&PortSet> {
 fn pairs(rules: &[&Rule], not: u8) -> BTreeSet<(Choice, Choice)> {
     let is_of = |rule: &&&Rule| !rule.clauses.iter().any(|c| c.ask == Match::Protocol(not) && !c.negated);
     let rules: Vec<&Rule> = rules.iter().filter(is_of).copied().collect();
-    let sources = PortPoints::of(asked(&rules, source_ports)).points;
-    let destinations = PortPoints::of(asked(&rules, destination_ports)).points;
+    let sources = PortPoints::of(values_of(&rules, source_ports)).points;
+    let destinations = PortPoints::of(values_of(&rules, destination_ports)).points;
     let mut pairs = BTreeSet::from([UNNAMED]);
     pairs.extend(destinations.into_iter().map(|port| (Choice::Unnamed, Choice::Point(port))));
     // 1 and 65535 are points of every ruleset; they are useless unless a rule matches a source port.
-    let asks_source = asked(&rules, source_ports).next().is_some();
-    pairs.extend(sources.into_iter().filter(|_| asks_source).map(|port| (Choice::Point(port), Choice::Unnamed)));
+    let has_source = values_of(&rules, source_ports).next().is_some();
+    pairs.extend(sources.into_iter().filter(|_| has_source).map(|port| (Choice::Point(port), Choice::Unnamed)));
     rules.iter().for_each(|rule| pairs.extend(both(rule)));
     pairs
 }
 
 fn both(rule: &Rule) -> Vec<(Choice, Choice)> {
     let rule = [rule];
-    if asked(&rule, source_ports).next().is_none() || asked(&rule, destination_ports).next().is_none() {
+    if values_of(&rule, source_ports).next().is_none() || values_of(&rule, destination_ports).next().is_none() {
         return Vec::new();
     }
-    let sources = PortPoints::of(asked(&rule, source_ports)).points;
-    let destinations = PortPoints::of(asked(&rule, destination_ports)).points;
+    let sources = PortPoints::of(values_of(&rule, source_ports)).points;
+    let destinations = PortPoints::of(values_of(&rule, destination_ports)).points;
     let with = |source: u16| destinations.iter().map(move |port| (Choice::Point(source), Choice::Point(*port)));
     sources.into_iter().flat_map(with).collect()
 }
 
 /// The types that rules name, each with its code, or with 0 and another one if any matches; and the common ones.
 fn messages(rules: &[&Rule], family: Family) -> BTreeSet<(u8, u8)> {
-    let named = asked(rules, |ask| match ask {
+    let named = values_of(rules, |ask| match ask {
         Match::IcmpType(Some(kind)) => Some(kind),
         _ => None,
     });
@@ -365,7 +365,7 @@ fn messages(rules: &[&Rule], family: Family) -> BTreeSet<(u8, u8)> {
 /// Protocols that rules name and that a packet without a body can have, and an unnamed one (RFC 3692: 253 is for
 /// experiments).
 fn protocols(rules: &[&Rule], family: Family) -> BTreeSet<u8> {
-    let named = asked(rules, |ask| match ask {
+    let named = values_of(rules, |ask| match ask {
         Match::Protocol(protocol) => Some(protocol),
         _ => None,
     });

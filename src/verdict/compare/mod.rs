@@ -81,10 +81,10 @@ fn one_burst(burst: &Burst, observations: &[Observation]) -> Check {
         ..CheckFacts::default()
     };
     // If no paths are known, only the number of lines shows the rate.
-    let told = observations.iter().any(|observation| observation.path.is_some());
+    let has_paths = observations.iter().any(|observation| observation.path.is_some());
     let unread = rate.unread(observed.lines.unwrap_or_default(), burst);
     let expected =
-        CheckFacts { rate: burst.expected.rate.filter(|_| told && unread.is_none()), ..burst.expected.clone() };
+        CheckFacts { rate: burst.expected.rate.filter(|_| has_paths && unread.is_none()), ..burst.expected.clone() };
     let observed = observed.only(&expected);
     let (subject, family) = (CheckSubject::Scan(burst.technique), Some(burst.family));
     let check = match unread {
@@ -188,11 +188,12 @@ fn vendor(scenario: &Scenario, mac: Mac, seen: BTreeSet<Mac>, vendors: &VendorDb
     });
     let wanted = scenario.host.vendor.clone();
     let named_by_ieee = ieee.is_some() && ieee == wanted;
-    let told = if named_by_ieee { ieee } else { nmap }.unwrap_or_else(|| "(Unknown)".to_owned());
-    let expected_vendor = wanted.unwrap_or_else(|| if is_pi { "not a Raspberry Pi".to_owned() } else { told.clone() });
+    let vendor_name = if named_by_ieee { ieee } else { nmap }.unwrap_or_else(|| "(Unknown)".to_owned());
+    let expected_vendor =
+        wanted.unwrap_or_else(|| if is_pi { "not a Raspberry Pi".to_owned() } else { vendor_name.clone() });
     let facts = |macs: Vec<Mac>, vendor| CheckFacts { macs: Some(macs), vendor: Some(vendor), ..CheckFacts::default() };
     let expected = facts(vec![mac], expected_vendor);
-    let observed = facts(seen.into_iter().collect(), told);
+    let observed = facts(seen.into_iter().collect(), vendor_name);
     let check = check(CheckSubject::Vendor, None, expected, observed);
     if is_pi && check.outcome == Outcome::Matched {
         let why = "a sensor must not look like a Raspberry Pi".to_owned();
@@ -372,8 +373,8 @@ fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
 pub fn name_lines(scenario: &Scenario, checks: &mut [Check]) {
     for check in checks {
         let known = scenario.known.iter().rfind(|row| speaks_of(row, check)).map(|row| row.line);
-        let asked = || scenario.expect.iter().rfind(|row| selects(row, check)).map(|row| row.line);
-        check.line = known.or_else(asked).or_else(|| sensor_origin::line(scenario, check));
+        let expected_row = || scenario.expect.iter().rfind(|row| selects(row, check)).map(|row| row.line);
+        check.line = known.or_else(expected_row).or_else(|| sensor_origin::line(scenario, check));
     }
 }
 

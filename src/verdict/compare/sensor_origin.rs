@@ -130,7 +130,7 @@ listen = [22,
         super::super::check(CheckSubject::Packet(packet), Some(Family::Ipv4), drop, CheckFacts::default())
     }
 
-    fn told(subject: CheckSubject, mac: Option<Mac>, vendor: &str) -> Check {
+    fn vendor_check(subject: CheckSubject, mac: Option<Mac>, vendor: &str) -> Check {
         let facts = |mac: Option<Mac>, vendor: &str| CheckFacts {
             macs: Some(mac.into_iter().collect()),
             vendor: Some(vendor.to_owned()),
@@ -163,10 +163,10 @@ listen = [22,
             (packet("tcp SYN to 80 from host", None), 9),
             (packet("udp to 53", None), 9),
             (packet("tcp NONE to 22 over lo", None), 9),
-            (told(CheckSubject::Vendor, other, "Raspberry Pi Foundation"), 11),
-            (told(CheckSubject::Vendor, own, "Raspberry Pi Foundation"), 12),
-            (told(CheckSubject::Arp, other, "VMware"), 11),
-            (told(CheckSubject::Ndp, None, "VMware"), 9),
+            (vendor_check(CheckSubject::Vendor, other, "Raspberry Pi Foundation"), 11),
+            (vendor_check(CheckSubject::Vendor, own, "Raspberry Pi Foundation"), 12),
+            (vendor_check(CheckSubject::Arp, other, "VMware"), 11),
+            (vendor_check(CheckSubject::Ndp, None, "VMware"), 9),
         ] {
             assert_eq!(line(&scenario, &check), Some(expected), "{}: {}", check.name(), check.why);
         }
@@ -183,6 +183,6 @@ listen = [22,
             assert_eq!(line(&bare, &check), Some(2), "{}", check.name());
         }
         let no_sensor = Scenario { sensor: None, lines: crate::sensor::EntryLines::default(), ..bare };
-        assert_eq!(line(&no_sensor, &told(CheckSubject::Ndp, None, "VMware")), None);
+        assert_eq!(line(&no_sensor, &vendor_check(CheckSubject::Ndp, None, "VMware")), None);
     }
 }

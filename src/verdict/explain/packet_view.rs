@@ -50,20 +50,20 @@ impl<'a> PacketView<'a> {
     /// The packet as the rule sees it.
     pub fn packet(&self, stand: &PlacedRule) -> &Packet {
         match &self.changed {
-            Some((packet, _)) if self.is_behind_nat(stand.table, stand.chain) => packet,
+            Some((packet, _)) if self.is_after_nat(stand.table, stand.chain) => packet,
             _ => &self.sent,
         }
     }
 
     /// The change that NAT had made to the packet before this chain.
     pub fn change(&self, table: &str, chain: &str) -> Option<NatChange> {
-        self.changed.as_ref().filter(|_| self.is_behind_nat(table, chain)).map(|(_, change)| *change)
+        self.changed.as_ref().filter(|_| self.is_after_nat(table, chain)).map(|(_, change)| *change)
     }
 
     /// The packet as the chain sees it.
     pub fn packet_in(&self, table: &str, chain: &str) -> &Packet {
         match &self.changed {
-            Some((packet, _)) if self.is_behind_nat(table, chain) => packet,
+            Some((packet, _)) if self.is_after_nat(table, chain) => packet,
             _ => &self.sent,
         }
     }
@@ -89,14 +89,14 @@ impl<'a> PacketView<'a> {
 
     /// True if nat comes before the chain. Destinations change in PREROUTING for arriving packets, and in OUTPUT for
     /// packets of the host; raw and mangle see both before nat does (`enum nf_ip_hook_priorities`).
-    fn is_behind_nat(&self, table: &str, chain: &str) -> bool {
-        let is_behind = |hook: &&'static str| match *hook {
+    fn is_after_nat(&self, table: &str, chain: &str) -> bool {
+        let is_after = |hook: &&'static str| match *hook {
             "PREROUTING" => false,
             "OUTPUT" => !["raw", "mangle", "nat"].contains(&table),
             _ => true,
         };
         self.hooks_of(table, chain)
-            .is_some_and(|hooks| hooks.iter().filter(|hook| self.passes.contains(*hook)).all(is_behind))
+            .is_some_and(|hooks| hooks.iter().filter(|hook| self.passes.contains(*hook)).all(is_after))
     }
 }
 

@@ -25,33 +25,36 @@ pub struct PatchCandidate {
 
 /// Candidates for a fix, smallest change first.
 pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandidate> {
-    let smith = PatchBuilder { finding, scene };
+    let builder = PatchBuilder { finding, scene };
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
-            let moves = [smith.move_taker_down(), smith.move_up(), smith.move_denial_down()].concat();
-            [moves, smith.out_of_list(), smith.delete_taker(), smith.let_in()].concat()
+            let moves = [builder.move_taker_down(), builder.move_up(), builder.move_denial_down()].concat();
+            [moves, builder.out_of_list(), builder.delete_taker(), builder.let_in()].concat()
         }
-        Cause::ConntrackState => [smith.drop_clause(), smith.move_up()].concat(),
-        Cause::TcpFlags => [smith.right_flags(), smith.right_flags_and_up()].concat(),
+        Cause::ConntrackState => [builder.drop_clause(), builder.move_up()].concat(),
+        Cause::TcpFlags => [builder.right_flags(), builder.right_flags_and_up()].concat(),
         Cause::OtherMatch => {
             let edits =
-                [smith.right_port(), smith.right_new_port(), smith.right_interface(), smith.unnegated()].concat();
-            [edits, smith.drop_clause(), smith.let_in()].concat()
+                [builder.right_port(), builder.right_new_port(), builder.right_interface(), builder.unnegated()]
+                    .concat();
+            [edits, builder.drop_clause(), builder.let_in()].concat()
         }
-        Cause::TooBroad => [smith.only_new(), smith.out_of_list(), smith.delete_taker()].concat(),
-        Cause::LoggedTwice => smith.delete_taker(),
-        Cause::OtherOrder => smith.log_before(),
-        Cause::Reject => smith.silence(),
-        Cause::LimitFirst => smith.limit_last(),
-        Cause::LimitOnVerdict => smith.no_limit(),
-        Cause::OtherRate => smith.right_burst(),
-        Cause::OtherPrefix => smith.right_prefix(),
-        Cause::AnswerTaken | Cause::FollowupTaken => [smith.move_up(), smith.delete_taker(), smith.carry_on()].concat(),
-        Cause::Policy => [smith.default_deny(), smith.let_in()].concat(),
-        Cause::NoRule => [smith.copy_of_twin(), smith.let_in()].concat(),
-        Cause::NatTable => smith.log_where_it_is_taken(),
+        Cause::TooBroad => [builder.only_new(), builder.out_of_list(), builder.delete_taker()].concat(),
+        Cause::LoggedTwice => builder.delete_taker(),
+        Cause::OtherOrder => builder.log_before(),
+        Cause::Reject => builder.silence(),
+        Cause::LimitFirst => builder.limit_last(),
+        Cause::LimitOnVerdict => builder.no_limit(),
+        Cause::OtherRate => builder.right_burst(),
+        Cause::OtherPrefix => builder.right_prefix(),
+        Cause::AnswerTaken | Cause::FollowupTaken => {
+            [builder.move_up(), builder.delete_taker(), builder.carry_on()].concat()
+        }
+        Cause::Policy => [builder.default_deny(), builder.let_in()].concat(),
+        Cause::NoRule => [builder.copy_of_twin(), builder.let_in()].concat(),
+        Cause::NatTable => builder.log_where_it_is_taken(),
         Cause::ChainNotReached => {
-            [smith.right_port(), smith.right_interface(), smith.drop_clause(), smith.jump()].concat()
+            [builder.right_port(), builder.right_interface(), builder.drop_clause(), builder.jump()].concat()
         }
         Cause::NoRuleset | Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
     }
@@ -125,8 +128,8 @@ impl<'a> PatchBuilder<'a> {
         self.scene.listing.placed_rules().find(before).unwrap_or(taker)
     }
 
-    fn group_behind(&self, meant: PlacedRule<'a>) -> Vec<PlacedRule<'a>> {
-        group_behind(meant, self.scene.listing.placed_rules())
+    fn group_after(&self, meant: PlacedRule<'a>) -> Vec<PlacedRule<'a>> {
+        group_after(meant, self.scene.listing.placed_rules())
     }
 }
 
@@ -147,7 +150,7 @@ fn names_one_source_port(rule: &Rule) -> bool {
 }
 
 /// A rule, and the verdict directly after it with the same matches.
-fn group_behind<'a>(first: PlacedRule<'a>, mut all: impl Iterator<Item = PlacedRule<'a>>) -> Vec<PlacedRule<'a>> {
+fn group_after<'a>(first: PlacedRule<'a>, mut all: impl Iterator<Item = PlacedRule<'a>>) -> Vec<PlacedRule<'a>> {
     let next = |stand: &PlacedRule| {
         (stand.table, stand.chain, stand.number) == (first.table, first.chain, first.number + 1)
             && stand.rule.is_terminal()

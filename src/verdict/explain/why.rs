@@ -305,9 +305,9 @@ fn carries_on(stand: &PlacedRule, path: &Path) -> bool {
 /// True if the limit comes before a clause that distinguishes packets.
 fn limit_is_first(rule: &Rule) -> bool {
     let limit = rule.clauses.iter().position(|clause| matches!(clause.ask, Match::Limit { .. }));
-    let tells_apart =
+    let distinguishes =
         |clause: &Clause| !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_));
-    limit.is_some_and(|limit| rule.clauses[limit..].iter().any(tells_apart))
+    limit.is_some_and(|limit| rule.clauses[limit..].iter().any(distinguishes))
 }
 
 /// True if both rules have the same matches, without limits and comments.

@@ -176,12 +176,12 @@ impl SentenceWriter<'_> {
 
     fn state(&self) -> String {
         let state = self.finding.packet.conntrack.map_or("unknown", ConntrackState::as_str);
-        let asked = self.finding.refusal().map(|(_, clause)| state_in_words(clause)).unwrap_or_default();
+        let required = self.finding.refusal().map(|(_, clause)| state_in_words(clause)).unwrap_or_default();
         let always = match self.finding.packet.conntrack {
             Some(ConntrackState::Invalid) => ", since it cannot begin a connection",
             _ => "",
         };
-        format!("conntrack calls this {} {state}{always}, and {} needs {asked}", self.packet(), self.meant())
+        format!("conntrack calls this {} {state}{always}, and {} needs {required}", self.packet(), self.meant())
     }
 
     fn flags(&self) -> String {

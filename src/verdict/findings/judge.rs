@@ -31,10 +31,10 @@ impl RulesetFindings {
     }
 
     fn add(&mut self, evidence: &RulesetEvidence) {
-        let court = ReachabilityProver { evidence };
+        let prover = ReachabilityProver { evidence };
         for at in evidence.listing.placed_rules() {
-            let place = court.place(at);
-            match court.conclude(at, DEPTH) {
+            let place = prover.place(at);
+            match prover.conclude(at, DEPTH) {
                 ProverResult::Reached => {}
                 ProverResult::Dead { in_front, reason } => {
                     self.unreachable.push(DeadRule { severity: severity(at.rule), place, in_front, reason });
@@ -127,7 +127,7 @@ impl<'a> ReachabilityProver<'a> {
     /// Each clause must have matched some packet.
     fn by_clauses(&self, at: PlacedRule) -> Option<ProverResult> {
         let all: Vec<&Witnessed> = self.of_hook(at).collect();
-        let unmet = at.rule.clauses.iter().filter(|clause| is_asked(clause)).find(|clause| {
+        let unmet = at.rule.clauses.iter().filter(|clause| is_counted(clause)).find(|clause| {
             let fulfils = |one: &&Witnessed| clause.answer(&as_seen_in(at.table, one)) == MatchResult::Yes;
             !all.iter().any(fulfils)
         })?;
@@ -145,24 +145,24 @@ impl<'a> ReachabilityProver<'a> {
         if fitting.is_empty() {
             return by_contradiction(at.rule);
         }
-        let asked: Vec<&Witnessed> = fitting.iter().copied().filter(|one| fits(at, one, is_state)).collect();
-        if asked.is_empty() && at.table == "raw" {
+        let packets: Vec<&Witnessed> = fitting.iter().copied().filter(|one| fits(at, one, is_state)).collect();
+        if packets.is_empty() && at.table == "raw" {
             return dead(Vec::new(), reason::no_state_in_raw());
         }
-        if asked.is_empty() {
+        if packets.is_empty() {
             return by_state(at.rule, &fitting);
         }
-        let seen: Vec<&Witnessed> = asked.iter().copied().filter(|one| at.table != "nat" || nat_sees(one)).collect();
+        let seen: Vec<&Witnessed> = packets.iter().copied().filter(|one| at.table != "nat" || nat_sees(one)).collect();
         if seen.is_empty() {
-            return dead(Vec::new(), reason::nat_does_not_see(at.rule, &asked));
+            return dead(Vec::new(), reason::nat_does_not_see(at.rule, &packets));
         }
         self.by_takers(at, &seen)
     }
 
     /// Finds the rules that matched its packets first.
-    fn by_takers(&self, at: PlacedRule, asked: &[&Witnessed]) -> ProverResult {
+    fn by_takers(&self, at: PlacedRule, packets: &[&Witnessed]) -> ProverResult {
         let chains = self.chains_around(at);
-        let taken: Vec<Option<&Step>> = asked.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
+        let taken: Vec<Option<&Step>> = packets.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
         let untaken = taken.contains(&None);
         let takers = counted(taken.into_iter().flatten());
         let in_front: Vec<ShadowingRule> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
@@ -177,9 +177,9 @@ impl<'a> ReachabilityProver<'a> {
         if in_front.is_empty() {
             return dead(in_front, reason::never_in_chain(at.rule, at.chain));
         }
-        let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, asked));
+        let enough = rules.iter().find(|(step, rule)| takes_all(step, *rule, packets));
         let named = enough.map_or(rules.as_slice(), std::slice::from_ref);
-        dead(in_front, reason::taken(at.rule, asked, named))
+        dead(in_front, reason::taken(at.rule, packets, named))
     }
 
     /// The packets that pass the hooks that lead to its chain.
@@ -224,7 +224,7 @@ fn not_provable(reason: impl Into<String>) -> ProverResult {
 }
 
 /// False for limits and comments, which do not select packets.
-fn is_asked(clause: &Clause) -> bool {
+fn is_counted(clause: &Clause) -> bool {
     !matches!(clause.ask, Match::Limit { .. } | Match::LimitBurst(_) | Match::Comment(_))
 }
 
@@ -240,7 +240,7 @@ fn is_of_more(rule: &Rule) -> bool {
 /// True if the packet matches the clauses that are `wanted`. An unknown state counts as a match.
 fn fits(at: PlacedRule, one: &Witnessed, wanted: impl Fn(&Clause) -> bool) -> bool {
     let packet = as_seen_in(at.table, one);
-    let mut clauses = at.rule.clauses.iter().filter(|clause| is_asked(clause) && wanted(clause));
+    let mut clauses = at.rule.clauses.iter().filter(|clause| is_counted(clause) && wanted(clause));
     clauses.all(|clause| match clause.answer(&packet) {
         MatchResult::Yes => true,
         MatchResult::Unknown => is_state(clause),
@@ -318,10 +318,10 @@ fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> 
 }
 
 /// True if the rule of `step` alone matches all of the packets.
-fn takes_all(step: &Step, rule: Option<&Rule>, asked: &[&Witnessed]) -> bool {
+fn takes_all(step: &Step, rule: Option<&Rule>, packets: &[&Witnessed]) -> bool {
     let Some(rule) = rule else { return false };
     let at = PlacedRule { table: &step.table, chain: &step.chain, number: 0, rule };
-    asked.iter().all(|one| fits(at, one, |_| true))
+    packets.iter().all(|one| fits(at, one, |_| true))
 }
 
 fn is_end(verdict: &StepVerdict) -> bool {

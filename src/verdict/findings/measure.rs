@@ -41,13 +41,13 @@ fn sweep(
     let ports: BTreeSet<_> = plans.iter().flat_map(|plan| plan.services().iter().collect::<Vec<_>>()).collect();
     let services: Vec<HostService> =
         ports.into_iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: None }).collect();
-    let blueprint = LabSpec { services: &services, ..subject.blueprint(interface) };
+    let spec = LabSpec { services: &services, ..subject.spec(interface) };
     let mut swept = Vec::new();
     for (evidence, plan) in evidence.iter_mut().zip(&mut plans) {
         let host = subject.addresses.host(evidence.listing.family);
         let mut stimuli = 0;
         for limits in limits(evidence.listing) {
-            let (_, responses) = Lab::run(&blueprint, |lab| lab.sweep_all(plan, *limits))?;
+            let (_, responses) = Lab::run(&spec, |lab| lab.sweep_all(plan, *limits))?;
             evidence.add(&responses, interface, host);
             stimuli += responses.len();
         }

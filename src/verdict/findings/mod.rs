@@ -43,7 +43,7 @@ pub struct FindingsSubject<'a> {
 
 impl<'a> FindingsSubject<'a> {
     /// A lab of the rulesets, over `interface`, without listeners.
-    fn blueprint(&self, interface: &'a InterfaceName) -> LabSpec<'a> {
+    fn spec(&self, interface: &'a InterfaceName) -> LabSpec<'a> {
         LabSpec { mac: self.mac, ..LabSpec::new(self.equipment, interface, self.addresses, self.rulesets) }
     }
 }

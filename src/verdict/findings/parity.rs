@@ -87,9 +87,9 @@ fn together(disparities: Vec<(Disparity, Vec<Vec<RangeInclusive<u16>>>)>) -> Vec
     let is_like =
         |one: &Disparity, other: &Disparity| Disparity { packets: one.packets.clone(), ..other.clone() } == *one;
     let add = |one: &mut Disparity, other: Disparity| one.packets.extend(other.packets);
-    let mut told = merged(disparities.into_iter().map(with_ports), is_like, add);
-    told.sort_by_key(|one| one.lets_in == Family::Ipv4);
-    told
+    let mut gaps = merged(disparities.into_iter().map(with_ports), is_like, add);
+    gaps.sort_by_key(|one| one.lets_in == Family::Ipv4);
+    gaps
 }
 
 /// One packet that is sent in both families.
@@ -166,8 +166,7 @@ enum Admission {
 
 /// Sends the packets in a lab for each family, so that no state of one affects the other. Limits are disabled.
 fn decisions(subject: &FindingsSubject, family: Family, stimuli: &[Stimulus]) -> Result<Vec<(Admission, LastStep)>> {
-    let responses =
-        Lab::run(&subject.blueprint(subject.interface), |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;
+    let responses = Lab::run(&subject.spec(subject.interface), |lab| lab.sweep(stimuli, &[], LimitOverride::Wide))?;
     let source = subject.rulesets.iter().find(|(other, _)| *other == family).map(|(_, source)| *source);
     Ok(responses.iter().map(|response| decision(response, source)).collect())
 }

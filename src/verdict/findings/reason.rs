@@ -11,16 +11,16 @@ use crate::wire::tcp_flags::tcp_flag_names;
 const ALL_FLAGS: u8 = 63;
 
 /// Other rules match all its packets.
-pub(super) fn taken(rule: &Rule, asked: &[&Witnessed], takers: &[(&Step, Option<&Rule>)]) -> String {
+pub(super) fn taken(rule: &Rule, packets: &[&Witnessed], takers: &[(&Step, Option<&Rule>)]) -> String {
     match takers {
-        [(step, taker)] => taken_by_one(rule, asked, step, *taker),
+        [(step, taker)] => taken_by_one(rule, packets, step, *taker),
         _ => format!("the union of {} takes every packet first", lines(takers.iter().map(|(step, _)| *step))),
     }
 }
 
-fn taken_by_one(rule: &Rule, asked: &[&Witnessed], step: &Step, taker: Option<&Rule>) -> String {
+fn taken_by_one(rule: &Rule, packets: &[&Witnessed], step: &Step, taker: Option<&Rule>) -> String {
     let verb = verb(&step.verdict);
-    let states = states(asked);
+    let states = states(packets);
     match taker {
         None => format!("the policy of {} {verb} its packets before", step.chain),
         Some(taker) if only(&states) == Some(ConntrackState::Invalid) && matches_invalid(taker) => {
@@ -39,8 +39,8 @@ pub(super) fn never_in_state(rule: &Rule, fitting: &[&Witnessed]) -> String {
 }
 
 /// The nat table skips its packets.
-pub(super) fn nat_does_not_see(rule: &Rule, asked: &[&Witnessed]) -> String {
-    match states(asked).iter().map(|state| state.as_str()).collect::<Vec<_>>().as_slice() {
+pub(super) fn nat_does_not_see(rule: &Rule, packets: &[&Witnessed]) -> String {
+    match states(packets).iter().map(|state| state.as_str()).collect::<Vec<_>>().as_slice() {
         [] => "nat sees tracked connections only, and no rule makes the kernel track them".to_owned(),
         ["INVALID"] => format!("nat never sees INVALID packets, and {} are INVALID to conntrack", subject(rule)),
         seen => {
@@ -82,8 +82,8 @@ pub(super) fn depends_on(rule: &Rule) -> String {
 }
 
 /// As [`depends_on`], with a known match.
-pub(super) fn depends_on_match(rule: &Rule, asked: &str) -> String {
-    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {asked}", rule.line)
+pub(super) fn depends_on_match(rule: &Rule, fields: &str) -> String {
+    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {fields}", rule.line)
 }
 
 /// No packet that was sent matches one clause.

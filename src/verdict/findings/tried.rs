@@ -26,7 +26,7 @@ impl RulesetEvidence<'_> {
             let host = subject.addresses.host(self.listing.family);
             for limits in limits(self.listing).iter().copied() {
                 let send = |lab: &mut Lab| lab.sweep(&stimuli, &foreign_addresses(&stimuli, subject.addresses), limits);
-                let responses = Lab::run(&subject.blueprint(&interface), send)?;
+                let responses = Lab::run(&subject.spec(&interface), send)?;
                 self.add(&responses, &interface, host);
             }
         }

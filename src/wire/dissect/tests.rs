@@ -7,15 +7,15 @@ use proptest::prelude::*;
 use super::*;
 
 /// The value of `layer.field` in the first such layer, with its note after a bar.
-fn told(layers: &[Layer], layer: &str, field: &str) -> Option<String> {
+fn field_text(layers: &[Layer], layer: &str, field: &str) -> Option<String> {
     let layer = layers.iter().find(|found| found.name == layer)?;
     let field = layer.fields.iter().find(|found| found.name == field)?;
-    Some(field.note.iter().fold(field.value.clone(), |told, note| format!("{told} | {note}")))
+    Some(field.note.iter().fold(field.value.clone(), |text, note| format!("{text} | {note}")))
 }
 
-fn assert_told(layers: &[Layer], facts: &[(&str, &str, String)]) {
+fn assert_fields(layers: &[Layer], facts: &[(&str, &str, String)]) {
     for (layer, field, value) in facts {
-        assert_eq!(told(layers, layer, field).as_deref(), Some(&**value), "{layer}.{field} of {layers:#?}");
+        assert_eq!(field_text(layers, layer, field).as_deref(), Some(&**value), "{layer}.{field} of {layers:#?}");
     }
 }
 
@@ -73,7 +73,7 @@ proptest! {
         let (ip, hops) = if is_v6 { ("IPv6", "Hop Limit") } else { ("IPv4", "Time to Live") };
         let words = header.header_len() / 4;
         let checksum = &frame[frame.len() - payload.len() - header.header_len() + 16..][..2];
-        assert_told(&layers, &[
+        assert_fields(&layers, &[
             ("Ethernet", "Source Address", "02:00:00:00:00:01".into()),
             ("Ethernet", "EtherType", if is_v6 { "0x86dd | IPv6" } else { "0x0800 | IPv4" }.into()),
             (ip, hops, ttl.to_string()),
@@ -83,7 +83,7 @@ proptest! {
             ("TCP", "Window", window.to_string()),
             ("TCP", "Checksum", format!("0x{:02x}{:02x} | correct", checksum[0], checksum[1])),
         ]);
-        let bits: Vec<String> = CONTROL.iter().map(|name| told(&layers, "TCP", name).unwrap()).collect();
+        let bits: Vec<String> = CONTROL.iter().map(|name| field_text(&layers, "TCP", name).unwrap()).collect();
         for (place, bit) in bits.iter().enumerate() {
             prop_assert_eq!(bit.starts_with('1'), flags << place & 0x80 != 0);
         }
@@ -92,7 +92,7 @@ proptest! {
             ("Option: Timestamps", "TSval 7, TSecr 9"), ("Option: No-Operation", "1"),
             ("Option: Window Scale", "10"), ("Option: SACK", "1-2"),
         ].iter().take(options) {
-            prop_assert_eq!(told(&layers, "TCP", option), Some((*value).to_owned()));
+            prop_assert_eq!(field_text(&layers, "TCP", option), Some((*value).to_owned()));
         }
         prop_assert_eq!(layers.last().unwrap().name == "Payload", !payload.is_empty());
     }
@@ -127,7 +127,7 @@ fn an_address_without_length_is_no_field() {
     frame[lengths..][..2].fill(0);
     let layers = dissect(&frame, LinkKind::Ethernet);
     assert_sound(&frame, &layers);
-    assert_eq!(told(&layers, "ARP", "Sender Protocol Address"), None, "{layers:#?}");
+    assert_eq!(field_text(&layers, "ARP", "Sender Protocol Address"), None, "{layers:#?}");
 }
 
 const CONTROL: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
@@ -195,7 +195,7 @@ fn every_layer_has_its_name() {
 #[test]
 fn an_xmas_probe_of_nmap_is_told() {
     let layers = dissect(&samples()[0], LinkKind::Ethernet);
-    assert_told(
+    assert_fields(
         &layers,
         &[
             ("IPv4", "Header Checksum", "0xf580 | correct".into()),
@@ -216,19 +216,19 @@ fn a_wrong_checksum_is_told_with_the_right_one() {
     let mut frame = samples()[0].clone();
     frame[51] ^= 1;
     let layers = dissect(&frame, LinkKind::Ethernet);
-    assert_eq!(told(&layers, "TCP", "Checksum").unwrap(), "0x6484 | wrong: it should be 0x6485");
+    assert_eq!(field_text(&layers, "TCP", "Checksum").unwrap(), "0x6484 | wrong: it should be 0x6485");
 }
 
 #[test]
 fn neighbours_are_told() {
-    assert_told(
+    assert_fields(
         &dissect(&samples()[1], LinkKind::Ethernet),
         &[
             ("ARP", "Opcode", "1 | request: who has the target's protocol address?".into()),
             ("ARP", "Target Protocol Address", "10.77.0.212".into()),
         ],
     );
-    assert_told(
+    assert_fields(
         &dissect(&samples()[2], LinkKind::Ethernet),
         &[
             ("ICMPv6", "Type", "135 | Neighbor Solicitation".into()),
@@ -243,8 +243,8 @@ fn neighbours_are_told() {
 fn layers_quoted_by_an_icmp_error_are_marked() {
     let layers = dissect(&samples()[3], LinkKind::Ethernet);
     assert_eq!(layers.iter().map(|layer| layer.is_quoted).collect::<Vec<_>>(), [false, false, false, true, true]);
-    assert_eq!(told(&layers, "ICMP", "Code").unwrap(), "3 | port unreachable");
-    assert_eq!(told(&layers[3..], "TCP", "Destination Port").unwrap(), "82");
+    assert_eq!(field_text(&layers, "ICMP", "Code").unwrap(), "3 | port unreachable");
+    assert_eq!(field_text(&layers[3..], "TCP", "Destination Port").unwrap(), "82");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn bytes_after_a_packet_are_padding() {
 fn a_header_that_ends_too_early_says_so() {
     let frame = &samples()[0][..40];
     let layers = dissect(frame, LinkKind::Ethernet);
-    assert_eq!(told(&layers, "TCP", "Cut short").unwrap(), "441a | the header should go on");
+    assert_eq!(field_text(&layers, "TCP", "Cut short").unwrap(), "441a | the header should go on");
 }
 
 /// Layer, field, and its name in tshark.

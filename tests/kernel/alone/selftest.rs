@@ -88,9 +88,8 @@ fn lab_with(
                     *filter\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n";
     let ruleset = scanlab::error::Source { name: "<test>".into(), text: tracking.into() };
     let rulesets = [(Family::Ipv4, &ruleset)];
-    let blueprint =
-        LabSpec { fault: Some(sabotage.clone()), ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
-    Lab::run(&blueprint, |lab| lab.send(probes))
+    let spec = LabSpec { fault: Some(sabotage.clone()), ..LabSpec::new(&equipment, &interface, &addresses, &rulesets) };
+    Lab::run(&spec, |lab| lab.send(probes))
 }
 
 fn syn(port: u16) -> Probe {

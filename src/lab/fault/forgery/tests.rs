@@ -14,7 +14,7 @@ fn probes() -> Vec<Probe> {
     cells.map(|(family, scan)| numbering.phase(scan, family, Addresses::default()).probe(Port(80), 0)).collect()
 }
 
-fn asked(probe: &Probe) -> ForgedSegment {
+fn forged_segment(probe: &Probe) -> ForgedSegment {
     ForgedSegment::from_ethernet(&probe.frame(&ENDS), &ENDS).expect("a probe")
 }
 
@@ -27,7 +27,7 @@ fn read(frame: &[u8]) -> Reply {
 #[test]
 fn the_numbers_are_all_that_is_wrong() {
     for probe in probes() {
-        for frame in [asked(&probe).stale_syn_ack(), asked(&probe).reset_out_of_window()] {
+        for frame in [forged_segment(&probe).stale_syn_ack(), forged_segment(&probe).reset_out_of_window()] {
             let reply = read(&frame);
             assert!(reply.answers(&probe.flow, probe.seq), "{probe:?}");
             assert!(!probe.is_answered_by(&reply), "{probe:?}");
@@ -38,7 +38,7 @@ fn the_numbers_are_all_that_is_wrong() {
 #[test]
 fn the_sender_is_all_that_is_wrong() {
     for probe in probes() {
-        let reply = read(&asked(&probe).reset_of_a_stranger());
+        let reply = read(&forged_segment(&probe).reset_of_a_stranger());
         assert!(!probe.is_answered_by(&reply), "{probe:?}");
         assert!(probe.is_answered_by(&Reply { source: probe.flow.host, ..reply }), "{probe:?}");
     }

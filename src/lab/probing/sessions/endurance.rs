@@ -141,12 +141,12 @@ impl Lab<'_> {
 
     /// The result for a connection that did not open.
     fn shut(&mut self, client: IpAddr, port: Port, attempt: ClientConnection) -> Result<Cut> {
-        let took = self.takers(&self.session_probe(client, port, attempt))?;
+        let took = self.deciding_rules(&self.session_probe(client, port, attempt))?;
         Ok(Cut { attempt, halt: Halt::Shut, packets: 0, took })
     }
 
     fn session_probe(&self, client: IpAddr, port: Port, which: ClientConnection) -> Probe {
-        opener(self.blueprint.addresses, client, port, which as u16)
+        opener(self.spec.addresses, client, port, which as u16)
     }
 
     /// Makes both ends send in turn, until a segment does not arrive.

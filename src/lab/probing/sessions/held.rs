@@ -31,21 +31,21 @@ impl Lab<'_> {
         let clients = self.reachable(clients)?;
         let mut found = Vec::new();
         for client in clients {
-            if let Some(stranger) = self.other_address(client) {
-                self.reach(&[stranger])?;
-                found.extend(self.held_by(stranger, client, port, most)?);
+            if let Some(other) = self.other_address(client) {
+                self.reach(&[other])?;
+                found.extend(self.held_by(other, client, port, most)?);
             }
         }
         Ok(found)
     }
 
-    fn held_by(&mut self, stranger: IpAddr, client: IpAddr, port: Port, most: u16) -> Result<Option<Held>> {
+    fn held_by(&mut self, other: IpAddr, client: IpAddr, port: Port, most: u16) -> Result<Option<Held>> {
         let mut open = Vec::new();
         for number in 0..most {
-            let probe = opener(self.blueprint.addresses, stranger, port, number);
+            let probe = opener(self.spec.addresses, other, port, number);
             let opened = self.connect(probe)?;
             // Read in every round, so that the trace of many connections fits into its buffer.
-            self.takers(&probe)?;
+            self.deciding_rules(&probe)?;
             let Ok(connection) = opened else { break };
             open.push(connection);
         }

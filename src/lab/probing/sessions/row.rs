@@ -48,7 +48,7 @@ pub enum SpentBy {
 impl Lab<'_> {
     /// Opens up to `tries` connections to `port` from each of `clients`, one after the other, until one does not open;
     /// then another address tries. A client whose first connection does not open is left out.
-    pub fn knock(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<ConnectionRow>> {
+    pub fn connect_in_a_row(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<ConnectionRow>> {
         let clients = self.reachable(clients)?;
         let mut rows = Vec::new();
         for client in clients {
@@ -58,11 +58,11 @@ impl Lab<'_> {
     }
 
     /// True if another address of the family of `client` can connect.
-    pub fn lets_in_a_stranger(&mut self, client: IpAddr, port: Port) -> Result<bool> {
+    pub fn accepts_other_address(&mut self, client: IpAddr, port: Port) -> Result<bool> {
         match self.other_address(client) {
-            Some(stranger) => {
-                self.reach(&[stranger])?;
-                Ok(self.visit(stranger, port, 0)?.is_none())
+            Some(other) => {
+                self.reach(&[other])?;
+                Ok(self.visit(other, port, 0)?.is_none())
             }
             None => Ok(false),
         }
@@ -93,7 +93,7 @@ impl Lab<'_> {
         if row.opened.unwrap_or(usize::from(tries) - row.lost) == 0 {
             return Ok(None);
         }
-        if row.opened.is_some() && self.lets_in_a_stranger(client, port)? {
+        if row.opened.is_some() && self.accepts_other_address(client, port)? {
             row.spent_by = SpentBy::Each;
         }
         Ok(Some(row))
@@ -102,7 +102,7 @@ impl Lab<'_> {
     /// Opens a connection, sends data from both ends, and closes it. If that fails, returns the rules that decided on
     /// packets of it.
     pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
-        let probe = opener(self.blueprint.addresses, client, port, number);
+        let probe = opener(self.spec.addresses, client, port, number);
         let opened = match self.connect(probe)? {
             Ok(mut connection) => {
                 let lives = connection.talk(FirstSpeaker::Host, &mut self.link)? == Survival::Alive;
@@ -111,7 +111,7 @@ impl Lab<'_> {
             }
             Err(_) => false,
         };
-        let took = self.takers(&probe)?;
+        let took = self.deciding_rules(&probe)?;
         Ok((!opened).then_some(took))
     }
 
@@ -127,11 +127,11 @@ impl Lab<'_> {
 
     /// Another address on the link.
     pub(super) fn other_address(&self, client: IpAddr) -> Option<IpAddr> {
-        let near = |step: u8| match self.blueprint.addresses.prober(Family::from_address(client)) {
+        let near = |step: u8| match self.spec.addresses.prober(Family::from_address(client)) {
             IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
             IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
         };
-        let is_another = |address: &IpAddr| *address != client && self.blueprint.addresses.is_on_link(*address);
+        let is_another = |address: &IpAddr| *address != client && self.spec.addresses.is_on_link(*address);
         (1..8).map(near).find(is_another)
     }
 }

@@ -59,14 +59,14 @@ fn a_frame_gets_its_path_and_its_line() {
 
 #[test]
 fn trace_and_log_must_agree() {
-    let told = |prefixes: &[&str], lines| {
+    let check_frames = |prefixes: &[&str], lines| {
         tie(vec![frame()], Some(vec![traced(prefixes, Direction::In, Fate::Dropped)]), lines)
     };
     let own = probe().ip_id;
-    assert!(told(&["in "], vec![]).is_err(), "a line is missing");
-    assert!(told(&["in "], vec![line("in ", own), line("in ", own)]).is_err(), "a line too much");
-    assert!(told(&["in "], vec![line("other ", own)]).is_err(), "another line");
-    assert!(told(&[], vec![line("in ", own.wrapping_add(1))]).is_ok(), "another packet's line");
+    assert!(check_frames(&["in "], vec![]).is_err(), "a line is missing");
+    assert!(check_frames(&["in "], vec![line("in ", own), line("in ", own)]).is_err(), "a line too much");
+    assert!(check_frames(&["in "], vec![line("other ", own)]).is_err(), "another line");
+    assert!(check_frames(&[], vec![line("in ", own.wrapping_add(1))]).is_ok(), "another packet's line");
 }
 
 #[test]

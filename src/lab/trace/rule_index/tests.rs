@@ -45,8 +45,8 @@ fn event<'a>(chain: &'a str, handle: Option<u64>, verdict: Code<'a>) -> Event<'a
 }
 
 fn step(chain: &str, handle: u64, verdict: Code) -> Step {
-    let book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
-    book.step(&event(chain, Some(handle), verdict)).expect("a known rule").expect("a step")
+    let index = compile(kernel(&[7, 9, 4])).expect("a rulebook");
+    index.step(&event(chain, Some(handle), verdict)).expect("a known rule").expect("a step")
 }
 
 /// The text of the disagreement.
@@ -76,16 +76,16 @@ fn verdicts_are_those_of_the_event() {
 
 #[test]
 fn a_policy_has_its_declaration_and_the_end_of_a_chain_is_no_step() {
-    let book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
+    let index = compile(kernel(&[7, 9, 4])).expect("a rulebook");
     let policy = |chain| Event { kind: TraceEventKind::Policy, ..event(chain, None, Code::Drop) };
-    let step = book.step(&policy("INPUT")).expect("a policy").expect("a step");
+    let step = index.step(&policy("INPUT")).expect("a policy").expect("a step");
     assert_eq!(
         (step.rule, step.line, step.text.as_str(), step.verdict),
         (None, Some(2), ":INPUT DROP", StepVerdict::Drop)
     );
-    let undeclared = book.step(&policy("FORWARD")).expect("a policy").expect("a step");
+    let undeclared = index.step(&policy("FORWARD")).expect("a policy").expect("a step");
     assert_eq!((undeclared.line, undeclared.text.as_str()), (None, ":FORWARD DROP"));
-    assert_eq!(book.step(&event("scans", None, Code::Continue)).expect("the end"), None);
+    assert_eq!(index.step(&event("scans", None, Code::Continue)).expect("the end"), None);
 }
 
 #[test]
@@ -107,12 +107,12 @@ fn a_chain_that_the_file_does_not_have_is_a_disagreement() {
 
 #[test]
 fn a_handle_that_was_not_loaded_is_a_disagreement() {
-    let book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
-    let words = disagreement(book.step(&event("INPUT", Some(12), Code::Accept)));
+    let index = compile(kernel(&[7, 9, 4])).expect("a rulebook");
+    let words = disagreement(index.step(&event("INPUT", Some(12), Code::Accept)));
     assert_eq!(words, "the trace names rule 12 of chain INPUT in table filter (ipv4), which the lab did not load");
     // Handles belong to a table, and those of the other family are different rules.
-    disagreement(book.step(&Event { table: b"mangle", ..event("INPUT", Some(7), Code::Accept) }));
-    disagreement(book.step(&Event { family: Family::Ipv6, ..event("INPUT", Some(7), Code::Accept) }));
+    disagreement(index.step(&Event { table: b"mangle", ..event("INPUT", Some(7), Code::Accept) }));
+    disagreement(index.step(&Event { family: Family::Ipv6, ..event("INPUT", Some(7), Code::Accept) }));
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn a_rule_with_a_new_handle_is_known_by_it_and_no_longer_by_the_old_one() {
     let renamed = nft_rules::renamed(&before, &after);
     let ids: Vec<(u64, u64)> = renamed.iter().map(|one| (one.before, one.after)).collect();
     assert_eq!(ids, [(9, 12)]);
-    let mut book = compile(kernel(&[7, 9, 4])).expect("a rulebook");
-    book.rename(&renamed);
-    let of = |handle| book.step(&event("INPUT", Some(handle), Code::Accept));
+    let mut index = compile(kernel(&[7, 9, 4])).expect("a rulebook");
+    index.rename(&renamed);
+    let of = |handle| index.step(&event("INPUT", Some(handle), Code::Accept));
     assert_eq!(of(12).expect("a known rule").and_then(|step| step.rule), Some(2));
     assert!(of(9).is_err());
 }

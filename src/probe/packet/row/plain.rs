@@ -15,8 +15,8 @@ const ACK: u8 = 16;
 const SYN_ACK: u8 = 18;
 
 impl Packet {
-    /// Its sort key; `stand_in` is the port that represents all unnamed ports.
-    pub fn plainness(&self, stand_in: Option<Port>) -> Plainness {
+    /// Its sort key; `sample_port` is the port that represents all unnamed ports.
+    pub fn plainness(&self, sample_port: Option<Port>) -> Plainness {
         let usual = match self.lead {
             Lead::None => [SYN, ACK, PSH_ACK, SYN_ACK, FIN_ACK, RST],
             Lead::Forward | Lead::Handshake => [ACK, PSH_ACK, FIN_ACK, RST, SYN, SYN_ACK],
@@ -29,7 +29,7 @@ impl Packet {
             What::Udp { source, .. } => (0, source.is_some()),
             What::Icmp { .. } | What::Protocol(_) => (0, false),
         };
-        let is_named = self.what.destination() != stand_in;
+        let is_named = self.what.destination() != sample_port;
         (self.lead, self.way, has_source, rank, is_named, *self)
     }
 }

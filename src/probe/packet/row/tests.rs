@@ -116,11 +116,11 @@ fn errors_say_what_is_wrong_and_what_to_write() {
         "tcp FIN,SYN,RST,PSH,ACK,URG to 80",
         " TCP  syn to 080",
     ];
-    let told = texts.map(|text| match text.parse::<Packet>() {
+    let results = texts.map(|text| match text.parse::<Packet>() {
         Ok(packet) => format!("{text:?} is {packet:?}\n"),
         Err(error) => format!("{text:?}: {error}\n    {}\n", error.hint()),
     });
-    insta::assert_snapshot!(told.concat());
+    insta::assert_snapshot!(results.concat());
 }
 
 /// Rulesets with addresses and ports in every kind of rule.

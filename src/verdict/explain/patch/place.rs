@@ -14,7 +14,7 @@ impl<'a> PatchBuilder<'a> {
             return Vec::new();
         }
         let before = self.first_of_group(taker).rule.line;
-        let mut group = self.group_behind(meant);
+        let mut group = self.group_after(meant);
         group.retain(|stand| !opens_wide(stand.rule));
         let mut found = Vec::new();
         let early = self.early_in_chain_of(taker).filter(|line| *line < before && !names_a_port(meant.rule));
@@ -47,7 +47,7 @@ impl<'a> PatchBuilder<'a> {
         let Some(last) = self.scene.listing.placed_rules().filter(asks_flags).last() else { return Vec::new() };
         let first = self.first_of_group(taker);
         let group = if first == taker { vec![taker] } else { vec![first, taker] };
-        vec![moved_behind(&group, last.rule.line)]
+        vec![moved_after(&group, last.rule.line)]
     }
 
     /// Moves a rule that denies everything after all rules that accept, which fixes each of them.
@@ -61,7 +61,7 @@ impl<'a> PatchBuilder<'a> {
         let Some(last) = self.scene.listing.placed_rules().filter(lets_in).last() else { return Vec::new() };
         let first = self.first_of_group(taker);
         let group = if first == taker { vec![taker] } else { vec![first, taker] };
-        vec![moved_behind(&group, last.rule.line)]
+        vec![moved_after(&group, last.rule.line)]
     }
 
     /// The first rule of the chain that does not accept loopback or ESTABLISHED packets: those rules belong at the
@@ -96,7 +96,7 @@ fn moved(group: &[PlacedRule], before: usize) -> PatchCandidate {
     PatchCandidate { words: format!("move {} before line {before}", lines(group)), edits: edits.collect() }
 }
 
-fn moved_behind(group: &[PlacedRule], line: usize) -> PatchCandidate {
+fn moved_after(group: &[PlacedRule], line: usize) -> PatchCandidate {
     let edits = group.iter().map(|stand| Edit::Move { line: stand.rule.line, before: line + 1 });
     PatchCandidate { words: format!("move {} after line {line}", lines(group)), edits: edits.collect() }
 }

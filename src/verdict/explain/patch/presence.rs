@@ -1,7 +1,7 @@
 //! Patches that add or delete a rule, or change a policy.
 
 use super::super::PlacedRule;
-use super::{PatchBuilder, PatchCandidate, group_behind, lines, names_one_port, names_one_source_port, opens_wide};
+use super::{PatchBuilder, PatchCandidate, group_after, lines, names_one_port, names_one_source_port, opens_wide};
 use crate::intent::explanation::Cause;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::Edit;
@@ -84,7 +84,7 @@ impl<'a> PatchBuilder<'a> {
             words: format!("copy {} of {file} to line {line}", lines(group)),
             edits: vec![Edit::InsertBefore { line, text: texts(group) }],
         };
-        let mut group = group_behind(original, twin.placed_rules());
+        let mut group = group_after(original, twin.placed_rules());
         group.retain(|stand| !opens_wide(stand.rule));
         if group.len() > 1 { vec![copy(&group), copy(&group[..1])] } else { vec![copy(&group)] }
     }

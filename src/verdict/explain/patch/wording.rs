@@ -51,8 +51,8 @@ impl<'a> PatchBuilder<'a> {
         let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
         let Some((option, list)) = text_of(stand.rule, clause).rsplit_once(' ') else { return Vec::new() };
         let is_list = clause.module.as_deref() == Some("multiport");
-        let behind_nat = self.ports().filter(|ports| !is_list && ports.contains(':'));
-        let corrected = behind_nat.or_else(|| corrected_list(list, port, !is_list));
+        let after_nat = self.ports().filter(|ports| !is_list && ports.contains(':'));
+        let corrected = after_nat.or_else(|| corrected_list(list, port, !is_list));
         let longer = is_list.then(|| format!("{list},{port}"));
         let lists = corrected.into_iter().chain(longer);
         lists.map(|list| self.rewritten(stand, clause, &format!("{option} {list}"))).collect()
@@ -130,7 +130,7 @@ impl<'a> PatchBuilder<'a> {
         let right = format!("--tcp-flags {mask} {}", flags_of_iptables(flags));
         let words = format!("write `{right}` in line {}", meant.rule.line);
         let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
-        let twins = self.group_behind(meant);
+        let twins = self.group_after(meant);
         let alone = PatchCandidate { words: words.clone(), edits: edits.clone() };
         let Some(verdict) = twins.get(1) else { return vec![alone] };
         let flags_clause = verdict.rule.clauses.iter().find(|clause| matches!(clause.ask, Match::TcpFlags { .. }));
