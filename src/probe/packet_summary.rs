@@ -8,6 +8,8 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::scan::Technique;
 use crate::wire::bytes::{self, be16};
+use crate::wire::headers::Content;
+use crate::wire::ip_header::IpHeader;
 use crate::wire::tcp_flags::tcp_flag_names;
 
 /// The summary of a frame.
@@ -41,13 +43,6 @@ pub enum SummaryKind {
 }
 
 const ETHERNET_HEADER: usize = 14;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
-
-/// FIN, SYN, RST, PSH, ACK, URG; the summary ignores the other flags.
-const SIX_FLAGS: u8 = 0x3f;
 
 impl PacketSummary {
     /// Summarizes an Ethernet frame.
@@ -139,59 +134,49 @@ fn arp(packet: &[u8]) -> Option<PacketSummary> {
 }
 
 fn ipv4(packet: &[u8]) -> Option<PacketSummary> {
-    const OFFSET: u16 = 0x1fff;
-    const MORE_FRAGMENTS: u8 = 0x20;
-    let ends = (bytes::ipv4(packet, 12)?, bytes::ipv4(packet, 16)?);
-    let header = usize::from(packet[0] & 0xf) * 4;
-    if be16(packet, 6)? & OFFSET != 0 {
-        return Some(PacketSummary { kind: SummaryKind::Fragment(Family::Ipv4), ends: Some(ends), ports: None });
-    }
-    let whole = transport(Family::Ipv4, packet[9], packet.get(header..).unwrap_or_default(), ends);
-    let is_cut_short = matches!(whole.kind, SummaryKind::Protocol(..)) && packet[6] & MORE_FRAGMENTS != 0;
-    Some(if is_cut_short { PacketSummary { kind: SummaryKind::Fragment(Family::Ipv4), ..whole } } else { whole })
+    let ip = IpHeader::read_v4(packet)?;
+    let whole = transport(&ip, ip.protocol, packet.get(ip.header_length..).unwrap_or_default());
+    let is_cut_short = ip.more_fragments && matches!(whole.kind, SummaryKind::Protocol(..));
+    let is_fragment = ip.fragment_offset != 0 || is_cut_short;
+    Some(if is_fragment { without_ports(&ip, SummaryKind::Fragment(Family::Ipv4)) } else { whole })
 }
 
 /// Summarizes an IPv6 packet. Extension headers are skipped (RFC 8200, section 4): each has the next protocol and its
 /// own length.
 fn ipv6(packet: &[u8]) -> Option<PacketSummary> {
-    const HEADER: usize = 40;
-    let ends = (bytes::ipv6(packet, 8)?, bytes::ipv6(packet, 24)?);
-    let (mut protocol, mut rest) = (packet[6], packet.get(HEADER..)?);
+    let ip = IpHeader::read_v6(packet)?;
+    let (mut protocol, mut rest) = (ip.protocol, packet.get(ip.header_length..)?);
     loop {
         let length = match protocol {
             0 | 43 | 60 => 8 + 8 * usize::from(*rest.get(1).unwrap_or(&0)),
             44 if be16(rest, 2).is_some_and(|offset| offset >> 3 != 0) => {
-                return Some(PacketSummary {
-                    kind: SummaryKind::Fragment(Family::Ipv6),
-                    ends: Some(ends),
-                    ports: None,
-                });
+                return Some(without_ports(&ip, SummaryKind::Fragment(Family::Ipv6)));
             }
             44 => 8,
-            _ => return Some(transport(Family::Ipv6, protocol, rest, ends)),
+            _ => return Some(transport(&ip, protocol, rest)),
         };
         let Some(next) = rest.get(length..) else {
-            return Some(PacketSummary {
-                kind: SummaryKind::Protocol(Family::Ipv6, protocol),
-                ends: Some(ends),
-                ports: None,
-            });
+            return Some(without_ports(&ip, SummaryKind::Protocol(Family::Ipv6, protocol)));
         };
         (protocol, rest) = (rest[0], next);
     }
 }
 
 /// A truncated header is summarized by its protocol alone.
-fn transport(family: Family, protocol: u8, header: &[u8], ends: (IpAddr, IpAddr)) -> PacketSummary {
-    let ports = || Some((Port(be16(header, 0)?), Port(be16(header, 2)?)));
-    let known = match protocol {
-        TCP => header.get(13).map(|flags| (SummaryKind::Tcp(family, flags & SIX_FLAGS), ports())),
-        UDP => ports().map(|ports| (SummaryKind::Udp(family), Some(ports))),
-        ICMP | ICMPV6 => header.get(1).map(|code| (SummaryKind::Icmp(family, header[0], *code), None)),
-        _ => None,
+fn transport(ip: &IpHeader, protocol: u8, header: &[u8]) -> PacketSummary {
+    let family = ip.family();
+    let content = Content::read(protocol, header);
+    let kind = match content {
+        Content::Tcp { flags, .. } => SummaryKind::Tcp(family, flags),
+        Content::Udp { .. } => SummaryKind::Udp(family),
+        Content::Icmp { kind, code } => SummaryKind::Icmp(family, kind, code),
+        Content::Other => SummaryKind::Protocol(family, protocol),
     };
-    let (kind, ports) = known.unwrap_or((SummaryKind::Protocol(family, protocol), None));
-    PacketSummary { kind, ends: Some(ends), ports }
+    PacketSummary { ports: content.source_port().zip(content.destination_port()), ..without_ports(ip, kind) }
+}
+
+fn without_ports(ip: &IpHeader, kind: SummaryKind) -> PacketSummary {
+    PacketSummary { kind, ends: Some((ip.source, ip.destination)), ports: None }
 }
 
 #[cfg(test)]

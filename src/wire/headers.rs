@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use crate::net::Family;
 use crate::net::port::Port;
+use crate::wire::bytes::{be16, be32};
+use crate::wire::ip_header::{IpHeader, split};
 use crate::wire::tcp_flags::tcp_flag_names;
 
 /// The header fields of a packet that rules match.
@@ -123,7 +125,58 @@ impl Headers {
     }
 }
 
+/// The header fields of a packet that rules match, and the numbers that distinguish it from other packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TracedHeaders {
+    /// The fields that rules match.
+    pub headers: Headers,
+    /// IPv4 identification, or the low 16 bits of the IPv6 flow label.
+    pub tag: u16,
+    /// The sequence number of a TCP segment.
+    pub seq: Option<u32>,
+}
+
+impl TracedHeaders {
+    /// Parses the network header and the first bytes of the transport header, as a trace contains them; `None` if the
+    /// network header is cut short.
+    pub fn read(network: &[u8], transport: &[u8]) -> Option<TracedHeaders> {
+        let ip = IpHeader::read(network)?;
+        let content = match (ip.family(), ip.protocol) {
+            // ICMP belongs to IPv4, and ICMPv6 to IPv6.
+            (Family::Ipv6, 1) | (Family::Ipv4, 58) => Content::Other,
+            (_, protocol) => Content::read(protocol, transport),
+        };
+        let seq = if matches!(content, Content::Tcp { .. }) { be32(transport, 4) } else { None };
+        let IpHeader { source, destination, protocol, tag, .. } = ip;
+        Some(TracedHeaders { headers: Headers { source, destination, protocol, content }, tag, seq })
+    }
+
+    /// Parses an IP packet; `None` if its header is cut short.
+    pub fn from_packet(packet: &[u8]) -> Option<TracedHeaders> {
+        let (network, transport) = split(packet);
+        TracedHeaders::read(network, transport)
+    }
+}
+
 impl Content {
+    /// Parses the first bytes of a transport header of this protocol; one that is cut short is [`Content::Other`].
+    pub fn read(protocol: u8, header: &[u8]) -> Content {
+        /// No rule looks at CWR and ECE.
+        const SIX_FLAGS: u8 = 0x3f;
+        let ports = || Some((Port(be16(header, 0)?), Port(be16(header, 2)?)));
+        let content = match protocol {
+            6 => ports().zip(header.get(13)).map(|((source, destination), flags)| Content::Tcp {
+                source,
+                destination,
+                flags: flags & SIX_FLAGS,
+            }),
+            17 => ports().map(|(source, destination)| Content::Udp { source, destination }),
+            1 | 58 => header.first_chunk().map(|&[kind, code]| Content::Icmp { kind, code }),
+            _ => None,
+        };
+        content.unwrap_or(Content::Other)
+    }
+
     /// The source port; `None` for a protocol without ports.
     pub fn source_port(self) -> Option<Port> {
         match self {

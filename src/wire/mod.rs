@@ -5,6 +5,7 @@ pub(crate) mod discovery;
 pub mod dissect;
 pub(crate) mod frame;
 pub mod headers;
+pub(crate) mod ip_header;
 pub(crate) mod packet_id;
 pub mod reply;
 pub(crate) mod tcp_flags;

@@ -18,8 +18,7 @@ use crate::lab::fault::{Fault, Sabotage};
 use crate::lab::host::namespace::Isolated;
 use crate::log_line::{AccurateEcn, LogFlags, LoggedPacket, Owner, nflog_name};
 use crate::rules::iptables_save::{Groups, LOG_PREFIX};
-use crate::wire::bytes::be16;
-use crate::wire::packet_id::split;
+use crate::wire::ip_header::{IpHeader, split};
 
 /// An open source of lines.
 pub struct NflogLines {
@@ -134,22 +133,18 @@ impl Renderer {
 /// those that an ICMP error quotes.
 fn is_cut_short(packet: &[u8]) -> bool {
     let (network, transport) = split(packet);
-    let (has_header, length, protocol) = match network.first().map(|byte| byte >> 4) {
-        Some(4) => (network.len() >= 20, be16(network, 2), network.get(9)),
-        Some(6) => (network.len() >= 40, be16(network, 4).map(|payload| payload.saturating_add(40)), network.get(6)),
-        _ => return true,
-    };
-    let needed = match (protocol, transport.first()) {
-        (Some(6), _) => 20,
-        (Some(17), _) => 8,
-        (Some(1), Some(3..=5 | 11 | 12)) => 8 + 20 + 20,
-        (Some(58), Some(0..128)) => 8 + 40 + 20,
-        (Some(1 | 58), _) => 8,
+    let Some(ip) = IpHeader::read(network) else { return true };
+    let needed = match (ip.protocol, transport.first()) {
+        (6, _) => 20,
+        (17, _) => 8,
+        (1, Some(3..=5 | 11 | 12)) => 8 + 20 + 20,
+        (58, Some(0..128)) => 8 + 40 + 20,
+        (1 | 58, _) => 8,
         _ => 0,
     };
     // A packet that was sent short is complete.
-    let sent = length.map_or(usize::MAX, usize::from).saturating_sub(network.len());
-    !has_header || transport.len() < sent.min(needed)
+    let sent = ip.length.saturating_sub(network.len());
+    transport.len() < sent.min(needed)
 }
 
 fn cut_short(logged: &Logged) -> Error {

@@ -10,7 +10,7 @@ use crate::log_line::{LogLine, LoggedPacketHeader, Transport};
 use crate::net::Mac;
 use crate::probe::Probe;
 use crate::wire::frame::Direction;
-use crate::wire::packet_id::{PacketId, SeenPorts};
+use crate::wire::packet_id::PacketId;
 use crate::wire::reply::Flow;
 
 /// The cause of a line or a packet.
@@ -68,22 +68,21 @@ impl AttributedBatch<'_> {
     pub fn cause_of_line(&self, text: &str) -> Option<(LogLine, Attribution)> {
         let line = LogLine::parse(text).filter(|line| !is_of_strangers(line))?;
         let network = line.network.as_ref()?;
-        let seen = PacketId::from_line(network)?;
         let direction = if line.in_interface.is_some() { Direction::In } else { Direction::Out };
-        let cause = self.cause_of_packet(&seen, direction).or_else(|| self.by_icmp_error(network))?;
+        let own = PacketId::from_line(network).and_then(|seen| self.cause_of_packet(&seen, direction));
+        let cause = own.or_else(|| self.by_icmp_error(network))?;
         Some((line, cause))
     }
 
     /// Attributes a segment, a datagram or an echo message to a probe. An outgoing packet with the prober's address as
     /// its source is a copy that a rule sends (TEE).
     pub fn cause_of_packet(&self, seen: &PacketId, direction: Direction) -> Option<Attribution> {
-        let ports = seen.ports.as_ref()?;
-        let sent_by = |sender| Some((sender, self.find(flow(seen, ports, sender), sender)?));
+        let sent_by = |sender| Some((sender, self.find(seen, sender)?));
         let (sender, index) = sent_by(PacketSender::Prober).or_else(|| sent_by(PacketSender::Host))?;
         let probe = &self.probes[index];
         let own = match sender {
-            PacketSender::Prober => direction == Direction::In && is_probe(probe, seen, ports),
-            PacketSender::Host => is_answer(probe, ports),
+            PacketSender::Prober => direction == Direction::In && is_probe(probe, seen),
+            PacketSender::Host => is_answer(probe, seen),
         };
         Some(if own { Attribution::Probe(index) } else { Attribution::Followup(index) })
     }
@@ -93,20 +92,22 @@ impl AttributedBatch<'_> {
     fn by_icmp_error(&self, network: &LoggedPacketHeader) -> Option<Attribution> {
         let Transport::Icmp(icmp) = network.transport()? else { return None };
         let quoted = PacketId::from_line(icmp.quoted.as_deref()?)?;
-        let ports = quoted.ports.as_ref()?;
-        let sent_by = |sender| self.find(flow(&quoted, ports, sender), sender);
-        let of_prober =
-            sent_by(PacketSender::Prober).map(|index| match is_probe(&self.probes[index], &quoted, ports) {
-                true => Attribution::Probe(index),
-                false => Attribution::Followup(index),
-            });
+        let sent_by = |sender| self.find(&quoted, sender);
+        let of_prober = sent_by(PacketSender::Prober).map(|index| match is_probe(&self.probes[index], &quoted) {
+            true => Attribution::Probe(index),
+            false => Attribution::Followup(index),
+        });
         of_prober.or_else(|| sent_by(PacketSender::Host).map(Attribution::Followup))
     }
 
     /// The probe of this flow; if the ports may be rewritten, the only one that fits.
-    fn find(&self, flow: Flow, sender: PacketSender) -> Option<usize> {
+    fn find(&self, seen: &PacketId, sender: PacketSender) -> Option<usize> {
+        let seen = match sender {
+            PacketSender::Prober => seen.flow,
+            PacketSender::Host => seen.flow.reversed(),
+        };
         let is_of = |probe: &Probe| {
-            let (known, seen) = (probe.flow, flow);
+            let known = probe.flow;
             let is_own = match sender {
                 PacketSender::Prober => (known.prober, known.prober_port) == (seen.prober, seen.prober_port),
                 PacketSender::Host => known.prober == seen.prober || known.host == seen.host,
@@ -118,7 +119,7 @@ impl AttributedBatch<'_> {
             let only = candidates.next().filter(|_| candidates.next().is_none());
             only.filter(|_| self.ports == PortMatch::MayBeRewritten)
         };
-        self.by_flow.get(&flow).copied().or_else(rewritten)
+        self.by_flow.get(&seen).copied().or_else(rewritten)
     }
 }
 
@@ -129,34 +130,15 @@ fn is_of_strangers(line: &LogLine) -> bool {
     line.mac().is_some_and(|header| ![PROBER_MAC, LOOPBACK].contains(&header.source))
 }
 
-/// The flow in a line that came from the prober.
-pub fn flow_from_prober(line: &LogLine) -> Option<Flow> {
-    flow_of_prober(&PacketId::from_line(line.network.as_ref()?)?)
-}
-
-/// The flow of a packet that came from the prober.
-pub fn flow_of_prober(seen: &PacketId) -> Option<Flow> {
-    Some(flow(seen, seen.ports.as_ref()?, PacketSender::Prober))
-}
-
 /// True if the packet has the probe's flags, and its IP ID if it has one.
-fn is_probe(probe: &Probe, seen: &PacketId, ports: &SeenPorts) -> bool {
-    seen.ip_id.is_none_or(|id| id == probe.ip_id) && ports.flags == u16::from(probe.flags())
+fn is_probe(probe: &Probe, seen: &PacketId) -> bool {
+    seen.ip_id.is_none_or(|id| id == probe.ip_id) && seen.flags == u16::from(probe.flags())
 }
 
 /// True if the packet is the first answer. A raw probe gets one answer. In the exchange of a connect, it is the
 /// SYN/ACK, or a refusal.
-fn is_answer(probe: &Probe, ports: &SeenPorts) -> bool {
-    !probe.technique.is_full_connect() || ports.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
-}
-
-fn flow(seen: &PacketId, ports: &SeenPorts, sender: PacketSender) -> Flow {
-    let (source, destination) = ((seen.source, ports.source), (seen.destination, ports.destination));
-    let ((prober, prober_port), (host, port)) = match sender {
-        PacketSender::Prober => (source, destination),
-        PacketSender::Host => (destination, source),
-    };
-    Flow { protocol: ports.protocol, prober, prober_port, host, port }
+fn is_answer(probe: &Probe, seen: &PacketId) -> bool {
+    !probe.technique.is_full_connect() || seen.flags & u16::from(TcpFlags::SYN | TcpFlags::RST) != 0
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The proof of the instruments: a canary that must be logged, and traced if paths are watched, in each family, before
 //! and after every use. The packet that must be answered is the fence.
 
-use super::attribution;
 use crate::error::{CannotMeasure, Result};
 use crate::lab::host::link::ProberLink;
 use crate::lab::log::log_source::LogSource;
@@ -9,6 +8,7 @@ use crate::lab::trace::paths::Paths;
 use crate::log_line::LogLine;
 use crate::net::{Addresses, Family};
 use crate::probe::canary;
+use crate::wire::packet_id::PacketId;
 use crate::wire::reply::Flow;
 
 /// Numbers the canaries of a lab: each has a new number, so that an earlier one cannot be mistaken for it.
@@ -47,12 +47,12 @@ impl Canaries {
         let mut logged = Vec::new();
         turn.drain(|text| {
             let line = LogLine::parse(&text).filter(|line| line.prefix == canary::PREFIX);
-            logged.extend(line.as_ref().and_then(attribution::flow_from_prober));
+            let seen = line.and_then(|line| PacketId::from_line(line.network.as_ref()?));
+            logged.extend(seen.map(|seen| seen.flow));
         })?;
         all_seen(&sent, &logged, turn.instrument(), "is logged before any rule", "left no line")?;
         let Some(paths) = paths else { return Ok(()) };
-        let traced: Vec<Flow> =
-            paths.read()?.iter().filter_map(|packet| attribution::flow_of_prober(&packet.seen)).collect();
+        let traced: Vec<Flow> = paths.read()?.iter().filter_map(|packet| packet.seen.map(|seen| seen.flow)).collect();
         all_seen(&sent, &traced, "rule trace", "is traced before any rule", "left no trace")
     }
 }

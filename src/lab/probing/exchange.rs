@@ -232,10 +232,11 @@ impl<'a> Observations<'a> {
     /// Records the first packet that is the probe, and the first that answers it; the others are later packets of the
     /// exchange.
     fn record_paths(&mut self, packets: Vec<Traced>) -> Result<()> {
-        let causes: Vec<Option<Attribution>> =
-            packets.iter().map(|packet| self.batch().cause_of_packet(&packet.seen, packet.direction)).collect();
+        let cause = |packet: &Traced| self.batch().cause_of_packet(packet.seen.as_ref()?, packet.direction);
+        let causes: Vec<Option<Attribution>> = packets.iter().map(cause).collect();
         for (packet, cause) in packets.iter().zip(&causes) {
-            let of_error = || causes.get(packet.during.filter(|_| packet.seen.is_icmp_error)?).copied().flatten();
+            let of_error =
+                || causes.get(packet.during.filter(|_| packet.sighting.headers.is_icmp_error())?).copied().flatten();
             let Some(cause) = cause.or_else(of_error) else { continue };
             let observation = &mut self.observed[cause.probe()];
             let path = Arc::clone(&packet.path);

@@ -31,6 +31,7 @@ use crate::probe::path::{Fate, Path, Step};
 use crate::probe::scan::Technique;
 use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::frame::Direction;
+use crate::wire::packet_id::PacketId;
 use crate::wire::reply::{Body, Flow, TcpSegment};
 
 pub use endurance::{ClientConnection, Cut, Endurance, Halt, Lost, ROUNDS};
@@ -263,12 +264,9 @@ impl Lab<'_> {
         let Some(paths) = &mut self.paths else { return Ok(Seen::default()) };
         let flow = probe.flow;
         let is_ours = |packet: &&Traced| {
-            let Some(ports) = packet.seen.ports else { return false };
-            let client = match packet.direction {
-                Direction::In => (packet.seen.source, ports.source),
-                Direction::Out => (packet.seen.destination, ports.destination),
-            };
-            client == (flow.prober, flow.prober_port)
+            let Some(PacketId { flow: seen, .. }) = packet.seen else { return false };
+            let of_client = if packet.direction == Direction::In { seen } else { seen.reversed() };
+            (of_client.prober, of_client.prober_port) == (flow.prober, flow.prober_port)
         };
         let traced = paths.read()?;
         let own: Vec<&Traced> = traced.iter().filter(is_ours).collect();

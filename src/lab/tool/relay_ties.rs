@@ -10,7 +10,6 @@ use crate::error::{CannotMeasure, Result};
 use crate::lab::probing::sweep_log::carries;
 use crate::lab::probing::witnesses::in_order_of;
 use crate::lab::trace::paths::Traced;
-use crate::lab::trace::traced_headers::TracedHeaders;
 use crate::log_line::{LogLine, LoggedPacketHeader};
 use crate::probe::observation::LogRecord;
 use crate::probe::packet_summary::{PacketSummary, SummaryKind};
@@ -19,7 +18,7 @@ use crate::probe::scan::FilterVerdict;
 use crate::probe::tool_run::{RelayedFrame, WithheldFrame};
 use crate::text::escape::listed;
 use crate::wire::frame::Direction;
-use crate::wire::headers::Content;
+use crate::wire::headers::{Content, TracedHeaders};
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone)]
@@ -60,14 +59,8 @@ pub fn tie(
 /// The headers of an IP frame; `None` for other frames.
 fn sighting(frame: &[u8]) -> Option<TracedHeaders> {
     const ETHERNET_HEADER: usize = 14;
-    const IPV6_HEADER: usize = 40;
-    let packet = frame.get(ETHERNET_HEADER..)?;
-    let length = match frame.get(12..14)? {
-        [0x08, 0x00] => usize::from(packet.first()? & 0xf) * 4,
-        [0x86, 0xdd] => IPV6_HEADER,
-        _ => return None,
-    };
-    TracedHeaders::read(packet, packet.get(length..)?)
+    let is_ip = matches!(frame.get(12..14)?, [0x08, 0x00] | [0x86, 0xdd]);
+    TracedHeaders::from_packet(&frame[ETHERNET_HEADER..]).filter(|_| is_ip)
 }
 
 /// Assigns its path to every frame, and returns the packets of the host that were traced and appear in no frame.
@@ -78,12 +71,12 @@ fn tie_paths(
 ) -> Vec<(TracedHeaders, WithheldFrame)> {
     let mut waiting: HashMap<_, VecDeque<usize>> = HashMap::new();
     for (number, packet) in traced.iter().enumerate() {
-        waiting.entry(key(packet.direction, &packet.sighting)).or_default().push_back(number);
+        waiting.entry((packet.direction, packet.sighting)).or_default().push_back(number);
     }
     let mut frame_of: HashMap<usize, usize> = HashMap::new();
     for (place, (frame, sighting)) in frames.iter_mut().zip(sightings).enumerate() {
         let Some(sighting) = sighting else { continue };
-        let number = waiting.get_mut(&key(frame.direction, sighting)).and_then(VecDeque::pop_front);
+        let number = waiting.get_mut(&(frame.direction, *sighting)).and_then(VecDeque::pop_front);
         frame_of.extend(number.map(|number| (number, place)));
         frame.path = number.map(|number| traced[number].path.clone());
         frame.verdict = frame.path.as_ref().and_then(|path| match path.fate {
@@ -116,12 +109,6 @@ fn tie_rewritten(frames: &mut [RelayedFrame], cause: Option<usize>, path: Arc<Pa
         frame.verdict = Some(FilterVerdict::Accept);
         frame.path = Some(path);
     }
-}
-
-type SightingKey = (Direction, crate::wire::headers::Headers, u16, Option<u32>);
-
-fn key(direction: Direction, sighting: &TracedHeaders) -> SightingKey {
-    (direction, sighting.headers, sighting.tag, sighting.seq)
 }
 
 /// The number of frames after a frame among which its answers are searched: more than a frame can cause.

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use super::lost;
 use super::nft_trace::{Code, Event, TraceEventKind};
 use super::own_table::{self, Mark};
-use super::traced_headers::TracedHeaders;
 use super::x_tables::{KernelChain, KernelTable, RuleVerdict};
 use crate::error::{CannotMeasure, Context, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
@@ -29,8 +28,8 @@ use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::HOOKS;
 use crate::wire::frame::Direction;
-use crate::wire::headers::Content;
-use crate::wire::packet_id::split;
+use crate::wire::headers::{Content, TracedHeaders};
+use crate::wire::ip_header::split;
 
 /// The default group of `nf_log_trace` (`default_loginfo` in net/netfilter/nfnetlink_log.c).
 pub const TRACE_GROUP: u16 = 0;
@@ -243,8 +242,7 @@ fn is_between_neighbours(sighting: &TracedHeaders) -> bool {
 const HOOKS_OUT: [u8; 2] = [3, 4];
 
 fn sighting(logged: &Logged) -> Result<TracedHeaders> {
-    let (network, transport) = split(logged.packet);
-    TracedHeaders::read(network, transport).ok_or_else(|| lost("a trace came without its packet".to_owned()))
+    TracedHeaders::from_packet(logged.packet).ok_or_else(|| lost("a trace came without its packet".to_owned()))
 }
 
 /// Emits the events of a packet.

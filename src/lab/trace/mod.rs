@@ -9,7 +9,6 @@ pub(super) mod nft_trace;
 pub(super) mod own_table;
 pub(super) mod paths;
 pub(super) mod rule_index;
-pub(super) mod traced_headers;
 pub(super) mod x_tables;
 
 use crate::error::{CannotMeasure, Error};

@@ -12,16 +12,16 @@ use super::nft_rules::Renamed;
 use super::nft_trace::{Code, Event, Tracer};
 use super::own_table;
 use super::rule_index::RuleIndex;
-use super::traced_headers::TracedHeaders;
 use crate::error::Result;
 use crate::lab::fault::{Fault, Sabotage};
+use crate::net::Addresses;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
-use crate::net::{Addresses, Protocol};
 use crate::probe::left_the_world::{LeftTheWorld, is_foreign};
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::wire::frame::Direction;
-use crate::wire::packet_id::{PacketId, SeenPorts};
+use crate::wire::headers::TracedHeaders;
+use crate::wire::packet_id::PacketId;
 
 /// The source of the trace.
 pub enum TraceWitness {
@@ -61,9 +61,9 @@ pub struct Paths {
 pub struct Traced {
     /// Incoming if the host received it, outgoing if it sent it.
     pub direction: Direction,
+    /// Its flow, if it has one.
+    pub seen: Option<PacketId>,
     /// Its addresses, ports and numbers.
-    pub seen: PacketId,
-    /// The same, in the form that a sweep needs.
     pub sighting: TracedHeaders,
     /// The packet that the host had received last when this one began, by its index in this read: an ICMP error is sent
     /// while its cause is still being processed.
@@ -267,7 +267,7 @@ fn exempts(step: &Step) -> bool {
 #[derive(Default)]
 pub struct Reading {
     by_number: HashMap<u32, usize>,
-    packets: Vec<(PacketId, TracedHeaders, Option<usize>, PacketTrail)>,
+    packets: Vec<(Option<PacketId>, TracedHeaders, Option<usize>, PacketTrail)>,
 }
 
 impl Reading {
@@ -284,7 +284,7 @@ impl Reading {
         }
         if event.chain == own_table::ROUTED.as_bytes() {
             let headers = event.network.zip(event.transport);
-            let routed = headers.and_then(|(network, transport)| PacketId::from_headers(network, transport));
+            let routed = headers.and_then(|(network, transport)| TracedHeaders::read(network, transport));
             let Some(packet) = self.packet(event) else { return Ok(()) };
             packet.routed = true;
             packet.conntrack = conntrack.or(packet.conntrack);
@@ -294,9 +294,9 @@ impl Reading {
         }
         let direction = if event.chain == own_table::OUT.as_bytes() { Direction::Out } else { Direction::In };
         let (network, transport) = (event.network.unwrap_or_default(), event.transport.unwrap_or_default());
-        let seen = PacketId::from_headers(network, transport).zip(TracedHeaders::read(network, transport));
-        let (seen, sighting) =
-            seen.ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let sighting = TracedHeaders::read(network, transport)
+            .ok_or_else(|| lost("a trace began without the headers of its packet".to_owned()))?;
+        let seen = PacketId::from_headers(&sighting, transport);
         let during = self.packets.iter().rposition(|(.., packet)| packet.direction == Direction::In);
         self.by_number.insert(event.packet, self.packets.len());
         let packet =
@@ -324,20 +324,20 @@ impl Reading {
         addresses: &Addresses,
         mut path: impl FnMut(PacketTrail) -> Result<Arc<Path>>,
     ) -> Result<Vec<Traced>> {
-        let traced = |(seen, sighting, during, mut packet): (PacketId, TracedHeaders, Option<usize>, PacketTrail)| {
-            let gone_to = packet.gone_to.unwrap_or_else(|| destination(&seen));
-            let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
-            packet.gone_to = is_gone.then_some(gone_to);
-            Ok(Traced { direction: packet.direction, seen, sighting, during, path: path(packet)? })
-        };
+        let traced =
+            |(seen, sighting, during, mut packet): (Option<PacketId>, TracedHeaders, Option<usize>, PacketTrail)| {
+                let gone_to = packet.gone_to.unwrap_or_else(|| destination(&sighting));
+                let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
+                packet.gone_to = is_gone.then_some(gone_to);
+                Ok(Traced { direction: packet.direction, seen, sighting, during, path: path(packet)? })
+            };
         self.packets.into_iter().map(traced).collect()
     }
 }
 
 /// The destination of a packet.
-fn destination(seen: &PacketId) -> AddressPort {
-    let has_port = |ports: &SeenPorts| ports.protocol != Protocol::Icmp;
-    (seen.destination, seen.ports.as_ref().filter(|ports| has_port(ports)).map(|ports| ports.destination))
+fn destination(seen: &TracedHeaders) -> AddressPort {
+    (seen.headers.destination, seen.headers.content.destination_port())
 }
 
 /// Encodes an event as bytes; equal events have equal bytes.

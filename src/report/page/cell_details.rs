@@ -330,15 +330,10 @@ fn part(part: FramePart) -> &'static str {
     }
 }
 
-/// A summary of a packet. The packet of a TUN gets an Ethernet header first, since [`PacketSummary`] reads frames.
 fn glance(bytes: &[u8], link: LinkKind) -> String {
-    let kind = match link {
-        LinkKind::Ethernet => PacketSummary::at(bytes).kind,
-        LinkKind::Ip => {
-            let ethertype: [u8; 2] =
-                if bytes.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [8, 0] };
-            PacketSummary::at(&[&[0; 12], &ethertype[..], bytes].concat()).kind
-        }
+    let summary = match link {
+        LinkKind::Ethernet => PacketSummary::at(bytes),
+        LinkKind::Ip => PacketSummary::at_packet(bytes),
     };
-    kind.to_string()
+    summary.kind.to_string()
 }

@@ -9,15 +9,18 @@ use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
 use pnet_packet::icmp::IcmpPacket;
 use pnet_packet::icmpv6::Icmpv6Packet;
 use pnet_packet::icmpv6::ndp::{NdpOptionTypes, NeighborAdvertPacket};
-use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
-use pnet_packet::ipv4::Ipv4Packet;
-use pnet_packet::ipv6::Ipv6Packet;
 use pnet_packet::tcp::TcpPacket;
 use pnet_packet::udp::UdpPacket;
 
 use crate::net::port::Port;
 use crate::net::{Mac, Protocol};
-use crate::wire::bytes::be16;
+use crate::wire::bytes::{be16, be32};
+use crate::wire::ip_header::IpHeader;
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
 
 /// One frame from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +154,8 @@ impl Reply {
 
     /// Parses an IP packet; `None` if its headers are cut short.
     pub fn from_ip(packet: &[u8]) -> Option<Reply> {
-        let ip = Ip::parse(packet)?;
-        Some(Reply { mac: None, source: ip.source, destination: ip.destination, ttl: ip.ttl, body: body(&ip) })
+        let (IpHeader { source, destination, ttl, protocol, .. }, payload) = ip(packet)?;
+        Some(Reply { mac: None, source, destination, ttl, body: body(protocol, payload) })
     }
 
     fn seen_from(self, mac: Mac) -> Reply {
@@ -184,6 +187,14 @@ impl Reply {
     }
 }
 
+impl Flow {
+    /// The flow in the other direction.
+    pub fn reversed(self) -> Flow {
+        let Flow { protocol, prober, prober_port, host, port } = self;
+        Flow { protocol, prober: host, prober_port: port, host: prober, port: prober_port }
+    }
+}
+
 impl IcmpError {
     fn flow(&self) -> Flow {
         Flow {
@@ -196,61 +207,21 @@ impl IcmpError {
     }
 }
 
-/// An IP packet of either family, cut to the length that its header gives.
-struct Ip<'a> {
-    source: IpAddr,
-    destination: IpAddr,
-    ttl: u8,
-    protocol: IpNextHeaderProtocol,
-    payload: &'a [u8],
+/// The header of an IP packet and its payload, cut to the length in the header. A later fragment has no transport header, so
+/// it is ignored (nmap drops it, too). Extension headers are not parsed: neither the lab nor Linux's answers contain any.
+fn ip(packet: &[u8]) -> Option<(IpHeader, &[u8])> {
+    const SHORTEST: usize = 20;
+    let header = IpHeader::read(packet)?;
+    let payload = packet.get(header.header_length..header.length.min(packet.len()))?;
+    (header.header_length >= SHORTEST && header.fragment_offset == 0).then_some((header, payload))
 }
 
-impl<'a> Ip<'a> {
-    fn parse(packet: &'a [u8]) -> Option<Ip<'a>> {
-        match packet.first()? >> 4 {
-            4 => Ip::parse_v4(packet),
-            6 => Ip::parse_v6(packet),
-            _ => None,
-        }
-    }
-
-    /// A later fragment has no transport header, so it is ignored (nmap drops it, too).
-    fn parse_v4(packet: &'a [u8]) -> Option<Ip<'a>> {
-        let header = Ipv4Packet::new(packet)?;
-        let start = usize::from(header.get_header_length()) * 4;
-        let end = usize::from(header.get_total_length()).min(packet.len());
-        if start < 20 || header.get_fragment_offset() != 0 {
-            return None;
-        }
-        Some(Ip {
-            source: header.get_source().into(),
-            destination: header.get_destination().into(),
-            ttl: header.get_ttl(),
-            protocol: header.get_next_level_protocol(),
-            payload: packet.get(start..end)?,
-        })
-    }
-
-    /// Extension headers are not parsed: neither the lab nor Linux's answers contain any.
-    fn parse_v6(packet: &'a [u8]) -> Option<Ip<'a>> {
-        let header = Ipv6Packet::new(packet)?;
-        let end = (40 + usize::from(header.get_payload_length())).min(packet.len());
-        Some(Ip {
-            source: header.get_source().into(),
-            destination: header.get_destination().into(),
-            ttl: header.get_hop_limit(),
-            protocol: header.get_next_header(),
-            payload: packet.get(40..end)?,
-        })
-    }
-}
-
-fn body(ip: &Ip) -> Body {
-    match ip.protocol {
-        IpNextHeaderProtocols::Tcp => segment(ip.payload).map(Body::Tcp),
-        IpNextHeaderProtocols::Udp => datagram(ip.payload).map(Body::Datagram),
-        IpNextHeaderProtocols::Icmp => icmp(ip.payload),
-        IpNextHeaderProtocols::Icmpv6 => icmpv6(ip.payload),
+fn body(protocol: u8, payload: &[u8]) -> Body {
+    match protocol {
+        TCP => segment(payload).map(Body::Tcp),
+        UDP => datagram(payload).map(Body::Datagram),
+        ICMP => icmp(payload),
+        ICMPV6 => icmpv6(payload),
         _ => None,
     }
     .unwrap_or(Body::Other)
@@ -305,22 +276,19 @@ fn icmpv6(bytes: &[u8]) -> Option<Body> {
     }
 }
 
-/// RFC 792 promises the quoted header and 8 bytes: both ports and the sequence number; or a whole echo request.
+/// RFC 792 promises the quoted header and 8 bytes: both ports and the sequence number; or a whole echo request. A quote is
+/// shorter than the length in its header, so the available bytes are its payload.
 fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
-    let (quoted_source, quoted_destination, protocol, bytes) = quoted_ip(quote)?;
-    let numbers: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
-    let [a, b, c, d, e, f, g, h] = numbers;
-    let pair = |first: [u8; 2], second: [u8; 2]| (Port(u16::from_be_bytes(first)), Port(u16::from_be_bytes(second)));
-    let (protocol, (source, destination), seq) = match (protocol, a) {
-        (IpNextHeaderProtocols::Tcp, _) => {
-            (Protocol::Tcp, pair([a, b], [c, d]), Some(u32::from_be_bytes([e, f, g, h])))
-        }
-        (IpNextHeaderProtocols::Udp, _) => (Protocol::Udp, pair([a, b], [c, d]), None),
-        (IpNextHeaderProtocols::Icmp, 8) | (IpNextHeaderProtocols::Icmpv6, 128) => {
-            (Protocol::Icmp, pair([e, f], [g, h]), None)
-        }
+    let (header, bytes) = ip(quote)?;
+    let pair = |at| Some((Port(be16(bytes, at)?), Port(be16(bytes, at + 2)?)));
+    let (ports, numbers, seq) = (pair(0)?, pair(4)?, be32(bytes, 4));
+    let (protocol, (source, destination), seq) = match (header.protocol, bytes[0]) {
+        (TCP, _) => (Protocol::Tcp, ports, seq),
+        (UDP, _) => (Protocol::Udp, ports, None),
+        (ICMP, 8) | (ICMPV6, 128) => (Protocol::Icmp, numbers, None),
         _ => return None,
     };
+    let (quoted_source, quoted_destination) = (header.source, header.destination);
     Some(Body::Unreachable(IcmpError {
         kind,
         code,
@@ -331,12 +299,6 @@ fn quoted(kind: u8, code: u8, quote: &[u8]) -> Option<Body> {
         destination,
         seq,
     }))
-}
-
-/// The quoted packet. A quote is shorter than the length in its header, so the available bytes are its payload.
-fn quoted_ip(quote: &[u8]) -> Option<(IpAddr, IpAddr, IpNextHeaderProtocol, &[u8])> {
-    let ip = Ip::parse(quote)?;
-    Some((ip.source, ip.destination, ip.protocol, ip.payload))
 }
 
 fn advertisement(bytes: &[u8]) -> Option<Neighbour> {

@@ -192,6 +192,7 @@ fn an_icmp_error_about_the_hosts_own_answer_follows() {
 #[test]
 fn the_flow_of_a_line_is_seen_from_the_prober() {
     let line = LogLine::parse(&tcp_line("INPUT", OUT, 4660, "SYN ")).unwrap();
-    assert_eq!(flow_from_prober(&line), Some(probe(Technique::Syn, 80).flow));
-    assert_eq!(flow_from_prober(&LogLine::parse(&icmp_line(OUT)).unwrap()), None);
+    let flow = |line: &LogLine| PacketId::from_line(line.network.as_ref()?).map(|seen| seen.flow);
+    assert_eq!(flow(&line), Some(probe(Technique::Syn, 80).flow));
+    assert_eq!(flow(&LogLine::parse(&icmp_line(OUT)).unwrap()), None);
 }

@@ -34,9 +34,14 @@ fn traced(prefixes: &[&str], direction: Direction, fate: Fate) -> Traced {
     };
     let path = Path { steps: prefixes.iter().map(step).collect(), conntrack: None, fate };
     let bytes = frame().bytes;
-    let seen = PacketId::from_headers(&bytes[14..34], &bytes[34..54]).unwrap();
-    let sighting = TracedHeaders::read(&bytes[14..34], &bytes[34..54]).unwrap();
-    Traced { direction, seen, sighting, during: None, path: path.into() }
+    let sighting = TracedHeaders::from_packet(&bytes[14..]).unwrap();
+    Traced {
+        direction,
+        seen: PacketId::from_headers(&sighting, &bytes[34..]),
+        sighting,
+        during: None,
+        path: path.into(),
+    }
 }
 
 fn line(prefix: &str, number: u16) -> TiedLine {

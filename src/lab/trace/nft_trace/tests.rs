@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::port::Port;
+use crate::wire::headers::TracedHeaders;
 use crate::wire::packet_id::PacketId;
 
 const CAPTURED: &str = include_str!("captured-6.18.nftrace");
@@ -57,9 +58,9 @@ fn events_of_one_packet_have_its_number_and_the_first_of_a_hook_its_headers() {
     for (name, flags) in [("filter INPUT rule 7 goto G", 0x02), ("of an Xmas probe", 0x29), ("(REJECT)", 0x02)] {
         let payload = captured(name);
         let event = Event::read(&payload).expect("an event");
-        let seen = PacketId::from_headers(event.network.unwrap(), event.transport.unwrap()).expect("headers");
-        let tcp = seen.ports.expect("a TCP header");
-        assert_eq!((tcp.destination, tcp.flags), (Port(80), flags), "{name}");
+        let headers = TracedHeaders::read(event.network.unwrap(), event.transport.unwrap()).expect("headers");
+        let tcp = PacketId::from_headers(&headers, event.transport.unwrap()).expect("a TCP header");
+        assert_eq!((tcp.flow.port, tcp.flags), (Port(80), flags), "{name}");
     }
     assert_eq!(Event::read(&captured("filter INPUT policy drop")).expect("an event").network, None);
 }
