@@ -20,14 +20,13 @@ pub mod scan_pass;
 pub(crate) mod tool_run;
 mod wire;
 
-use pnet_packet::tcp::TcpFlags;
-
 pub use craft::ProbeOverrides;
 
 use self::wire::{Checksum, IpHeader, IpPayload, RawPacket};
 use crate::net::{Family, Mac, Protocol};
 use crate::probe::scan::Technique;
 use crate::wire::reply::{Flow, TcpSegment};
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET_HEADER: usize = 14;

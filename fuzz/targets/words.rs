@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use scanlab::net::{InterfaceName, Mac};
 use scanlab::net::port::PortSet;
 use scanlab::net::port_selection::PortSelection;
-use scanlab::wire::tcp_flags::TcpFlagsOctet;
+use scanlab::wire::tcp_flags::TcpFlags;
 use scanlab::probe::scan::Technique;
 use scanlab::intent::scenario::Packet;
 use scanlab::net::services_file::ServicesFile;
@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
     comes_back::<PortSet>(text);
     comes_back::<Packet>(text);
     comes_back::<Mac>(text);
-    let _ = (text.parse::<Technique>(), text.parse::<TcpFlagsOctet>());
+    let _ = (text.parse::<Technique>(), text.parse::<TcpFlags>());
     if let Ok(name) = text.parse::<InterfaceName>() {
         assert!(!name.as_str().contains(['/', ' ']) && name.as_str().len() <= 15);
     }

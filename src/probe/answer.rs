@@ -1,9 +1,8 @@
 //! Matching of replies to probes.
 
-use pnet_packet::tcp::TcpFlags;
-
 use super::Probe;
 use crate::wire::reply::{Body, Reply, TcpSegment};
+use crate::wire::tcp_flags::TcpFlags;
 
 impl Probe {
     /// True if `reply` answers this probe: it belongs to the probe's flow by nmap's rules ([`Reply::answers`]), and a

@@ -10,7 +10,7 @@ use crate::probe::scan::Technique;
 use crate::wire::bytes::{self, be16};
 use crate::wire::headers::Content;
 use crate::wire::ip_header::IpHeader;
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The summary of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,7 +116,7 @@ impl fmt::Display for SummaryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match (*self, self.technique()) {
             (_, Some(technique)) => format!("tcp {technique}"),
-            (SummaryKind::Tcp(_, flags), None) => format!("tcp {}", tcp_flag_names(flags).join(",")),
+            (SummaryKind::Tcp(_, flags), None) => format!("tcp {}", TcpFlags(flags)),
             (SummaryKind::Icmp(_, kind, code), _) => format!("{} {kind}/{code}", self.protocol()),
             (SummaryKind::Arp(1), _) => "arp request".to_owned(),
             (SummaryKind::Arp(2), _) => "arp reply".to_owned(),

@@ -17,7 +17,7 @@ use crate::probe::path::{Fate, Path, Step};
 use crate::probe::scan::FilterVerdict;
 use crate::probe::tool_run::{RelayedFrame, ToolRun, ToolStatus};
 use crate::wire::frame::Direction;
-use pnet_packet::tcp::TcpFlags;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// A report of `exec`, as the JSON shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

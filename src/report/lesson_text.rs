@@ -14,6 +14,7 @@ use crate::probe::path::Fate;
 use crate::probe::scan::{Reason, Technique};
 use crate::text::escape::visible;
 use crate::wire::dissect::{HeaderField, Layer};
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The pages, with ANSI styles (the caller strips them where there is no terminal).
 pub fn lesson_pages(lesson: &Lesson, width: u16) -> Vec<String> {
@@ -73,7 +74,6 @@ fn idea(lesson: &Lesson, width: usize) -> String {
 
 /// The bits of the flags octet, most significant first, each in a box; set bits are in brackets and have a mark below.
 fn drawn(flags: u8) -> String {
-    const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
     let is_set = |place: usize| flags << place & 0x80 != 0;
     let bold = Style::new().bold();
     let rule = format!("    {}+\n", "+-----".repeat(8));
@@ -82,7 +82,7 @@ fn drawn(flags: u8) -> String {
         false => "|  0  ".to_owned(),
     };
     let cells: String = (0..8).map(cell).collect();
-    let names: String = NAMES.iter().map(|name| format!("| {name} ")).collect();
+    let names: String = TcpFlags::NAMES.iter().rev().map(|name| format!("| {name} ")).collect();
     let marks: String = (0..8).map(|place| if is_set(place) { "   ^  " } else { "      " }).collect();
     let marks = if flags == 0 { "   no bit is set" } else { marks.trim_end() };
     format!("{rule}    {names}|\n{rule}    {cells}| = {flags:#04x}\n{rule}    {marks}\n")
@@ -144,8 +144,7 @@ fn layer_text(layer: &Layer, frame: &ShownFrame, width: usize) -> String {
 
 /// True for a flag that is not set: it is in the drawing and in the octet already.
 fn is_unset_bit(field: &HeaderField) -> bool {
-    const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
-    NAMES.contains(&field.name) && field.value == "0"
+    TcpFlags::NAMES.contains(&field.name) && field.value == "0"
 }
 
 fn field_text(field: &HeaderField, frame: &ShownFrame, width: usize) -> String {

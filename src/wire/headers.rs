@@ -7,7 +7,7 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::wire::bytes::{be16, be32};
 use crate::wire::ip_header::{IpHeader, split};
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The header fields of a packet that rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ impl fmt::Display for Headers {
         write!(f, "a packet from {source} to {destination} (")?;
         match content {
             Content::Tcp { source, destination, flags } => {
-                let flags = tcp_flag_names(*flags).join(",");
+                let flags = TcpFlags(*flags).six_names().join(",");
                 write!(f, "TCP, port {source} to {destination}, flags {flags}")
             }
             Content::Udp { source, destination } => write!(f, "UDP, port {source} to {destination}"),
@@ -161,14 +161,12 @@ impl TracedHeaders {
 impl Content {
     /// Parses the first bytes of a transport header of this protocol; one that is cut short is [`Content::Other`].
     pub fn read(protocol: u8, header: &[u8]) -> Content {
-        /// No rule looks at CWR and ECE.
-        const SIX_FLAGS: u8 = 0x3f;
         let ports = || Some((Port(be16(header, 0)?), Port(be16(header, 2)?)));
         let content = match protocol {
             6 => ports().zip(header.get(13)).map(|((source, destination), flags)| Content::Tcp {
                 source,
                 destination,
-                flags: flags & SIX_FLAGS,
+                flags: flags & TcpFlags::ALL,
             }),
             17 => ports().map(|(source, destination)| Content::Udp { source, destination }),
             1 | 58 => header.first_chunk().map(|&[kind, code]| Content::Icmp { kind, code }),

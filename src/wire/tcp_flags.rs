@@ -4,27 +4,57 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The names of the bits, lowest first (RFC 9293, section 3.1; ECE and CWR: RFC 3168, section 6.1).
-const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-
-/// The flags octet of a TCP header, of any value. Prints as in nmap's XML: `FINPSHURG`, and empty for no flag.
+/// The flags octet of a TCP header (RFC 9293, section 3.1; ECE and CWR: RFC 3168, section 6.1). Prints the six flags that
+/// rules can match like iptables: `SYN,ACK`, and `NONE` for no flag.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct TcpFlagsOctet(pub u8);
+pub struct TcpFlags(pub u8);
 
-/// The six flags that rules can match, lowest bit first (RFC 9293, section 3.1); iptables-save prints them in this
-/// order.
-pub const TCP_FLAGS: [&str; 6] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
-
-/// The names of the flags that are set in `octet`, lowest bit first. CWR and ECE are left out, since no rule can match
-/// them.
-pub fn tcp_flag_names(octet: u8) -> Vec<&'static str> {
-    (0u8..).zip(TCP_FLAGS).filter(|(bit, _)| octet >> bit & 1 == 1).map(|(_, name)| name).collect()
+#[allow(missing_docs)] // the names of the RFC
+impl TcpFlags {
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const PSH: u8 = 0x08;
+    pub const ACK: u8 = 0x10;
+    pub const URG: u8 = 0x20;
+    pub const SYN_ACK: u8 = 0x12;
+    pub const FIN_ACK: u8 = 0x11;
+    pub const RST_ACK: u8 = 0x14;
+    pub const PSH_ACK: u8 = 0x18;
+    /// The flags of `nmap -sX`: FIN, PSH, URG.
+    pub const XMAS: u8 = 0x29;
+    /// The flags that `--syn` matches.
+    pub const FIN_SYN_RST_ACK: u8 = 0x17;
+    /// The six flags that rules can match.
+    pub const ALL: u8 = 0x3f;
 }
 
-impl fmt::Display for TcpFlagsOctet {
+impl TcpFlags {
+    /// The names of the bits, lowest first.
+    pub const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+
+    /// The names of the flags that are set, lowest bit first.
+    pub fn names(self) -> Vec<&'static str> {
+        (0..8).zip(TcpFlags::NAMES).filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name).collect()
+    }
+
+    /// The names of those that rules can match.
+    pub fn six_names(self) -> Vec<&'static str> {
+        TcpFlags(self.0 & TcpFlags::ALL).names()
+    }
+
+    /// The flag of this name, in any case; `None` if no rule can match it.
+    pub fn named(name: &str) -> Option<u8> {
+        TcpFlags::NAMES[..6].iter().position(|flag| flag.eq_ignore_ascii_case(name)).map(|bit| 1 << bit)
+    }
+}
+
+impl fmt::Display for TcpFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1);
-        f.pad(&set.map(|(_, name)| *name).collect::<String>())
+        match &*self.six_names() {
+            [] => f.pad("NONE"),
+            names => f.pad(&names.join(",")),
+        }
     }
 }
 
@@ -36,7 +66,7 @@ impl fmt::Display for TcpFlagsOctet {
 )]
 pub struct TcpFlagsError(pub String);
 
-impl FromStr for TcpFlagsOctet {
+impl FromStr for TcpFlags {
     type Err = TcpFlagsError;
 
     /// Parses names in any order and case, with or without commas (`SYNFIN`, `urg,psh`), `ALL`, `NONE`, and a number in
@@ -48,7 +78,7 @@ impl FromStr for TcpFlagsOctet {
             number if number.starts_with(|c: char| c.is_ascii_digit()) => parse_number(number),
             names => parse_names(names),
         };
-        found.map(TcpFlagsOctet).ok_or_else(|| TcpFlagsError(text.to_owned()))
+        found.map(TcpFlags).ok_or_else(|| TcpFlagsError(text.to_owned()))
     }
 }
 
@@ -64,9 +94,9 @@ fn parse_names(text: &str) -> Option<u8> {
     let mut rest = text;
     while !rest.is_empty() {
         rest = rest.strip_prefix(',').unwrap_or(rest);
-        let bit = NAMES.iter().position(|name| rest.starts_with(name))?;
+        let bit = TcpFlags::NAMES.iter().position(|name| rest.starts_with(name))?;
         flags |= 1 << bit;
-        rest = &rest[NAMES[bit].len()..];
+        rest = &rest[TcpFlags::NAMES[bit].len()..];
     }
     (!text.is_empty()).then_some(flags)
 }
@@ -76,7 +106,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<u8> {
-        text.parse().ok().map(|TcpFlagsOctet(flags)| flags)
+        text.parse().ok().map(|TcpFlags(flags)| flags)
     }
 
     #[test]
@@ -107,8 +137,17 @@ mod tests {
     /// As nmap 7.93 prints `scanflags`.
     #[test]
     fn flags_print_lowest_bit_first() {
-        for (flags, text) in [(0x29, "FINPSHURG"), (0, ""), (0xff, "FINSYNRSTPSHACKURGECECWR")] {
-            assert_eq!(TcpFlagsOctet(flags).to_string(), text);
+        for (flags, text, six) in [
+            (0x29, "FINPSHURG", "FIN,PSH,URG"),
+            (0, "", "NONE"),
+            (0xff, "FINSYNRSTPSHACKURGECECWR", "FIN,SYN,RST,PSH,ACK,URG"),
+        ] {
+            assert_eq!((TcpFlags(flags).names().concat().as_str(), TcpFlags(flags).to_string().as_str()), (text, six));
         }
+    }
+
+    #[test]
+    fn only_flags_that_rules_can_match_are_named() {
+        assert_eq!(["urg", "SYN", "ECE", ""].map(TcpFlags::named), [Some(0x20), Some(2), None, None]);
     }
 }

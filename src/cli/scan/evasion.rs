@@ -10,14 +10,14 @@ use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::ProbeOverrides;
 use crate::probe::scan::Technique;
-use crate::wire::tcp_flags::TcpFlagsOctet;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The fields of probes that differ from those of the technique.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct EvasionArguments {
     /// The TCP flags that are sent: names, like SYNFIN, or a number
     #[arg(long, value_name = "FLAGS", hide_short_help = true)]
-    pub scanflags: Option<TcpFlagsOctet>,
+    pub scanflags: Option<TcpFlags>,
     /// Send a wrong checksum
     #[arg(long, hide_short_help = true)]
     pub badsum: bool,

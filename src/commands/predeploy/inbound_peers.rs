@@ -14,6 +14,7 @@ use crate::probe::packet::{Lead, Packet, Response, Stimulus, Way, What};
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::{Listing, Match};
 use crate::sensor::SshFrom;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// A source that was tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +52,7 @@ pub fn measure(subject: &PredeploySubject) -> Result<Vec<Caller>> {
 
 /// A SYN from this address; `None` if no packet can come from it.
 fn syn(address: IpAddr, destination: Port) -> Option<Packet> {
-    const SYN: u8 = 2;
-    Packet::new(What::Tcp { flags: SYN, source: None, destination }, Way::From(address), Lead::None).ok()
+    Packet::new(What::Tcp { flags: TcpFlags::SYN, source: None, destination }, Way::From(address), Lead::None).ok()
 }
 
 /// Sends the SYNs. Limits are disabled, since the question is whether a source gets in, not how often.

@@ -9,7 +9,7 @@ use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::frame::Direction;
 use crate::wire::headers::Content;
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// A rule or a policy on the way of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,10 +92,7 @@ fn refused(rule: &Rule, clause: &Clause, packet: &Packet) -> String {
     let text = rule.text.get(clause.span.clone()).unwrap_or_default();
     let is = match (&clause.ask, packet.content) {
         (Match::State(_), _) => packet.conntrack.map(|state| format!("to conntrack it is {state}")),
-        (Match::TcpFlags { .. }, Content::Tcp { flags, .. }) => Some(match &*tcp_flag_names(flags).join(",") {
-            "" => "its flags are NONE".to_owned(),
-            names => format!("its flags are {names}"),
-        }),
+        (Match::TcpFlags { .. }, Content::Tcp { flags, .. }) => Some(format!("its flags are {}", TcpFlags(flags))),
         (Match::DestinationPorts(_), Content::Tcp { destination, .. } | Content::Udp { destination, .. }) => {
             Some(format!("it goes to {destination}"))
         }

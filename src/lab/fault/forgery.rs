@@ -5,13 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use pnet_packet::tcp::TcpFlags;
-
 use crate::net::Family;
 use crate::probe::canary;
 use crate::probe::scan::Technique;
 use crate::probe::{Ends, Probe, ProbeOverrides};
 use crate::wire::reply::{Body, Flow, Reply, TcpSegment};
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Addresses for documentation (RFC 5737, RFC 3849) that no lab probes.
 const STRANGER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);

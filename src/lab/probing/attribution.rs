@@ -3,8 +3,6 @@
 
 use std::collections::HashMap;
 
-use pnet_packet::tcp::TcpFlags;
-
 use crate::lab::PROBER_MAC;
 use crate::log_line::{LogLine, LoggedPacketHeader, Transport};
 use crate::net::Mac;
@@ -12,6 +10,7 @@ use crate::probe::Probe;
 use crate::wire::frame::Direction;
 use crate::wire::packet_id::PacketId;
 use crate::wire::reply::Flow;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The cause of a line or a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::probe::scan::{self, FilterVerdict};
 use crate::wire::frame::Direction;
 use crate::wire::frame::FramePart;
 use crate::wire::reply::{Body, Flow, Reply, TcpSegment};
-use pnet_packet::tcp::TcpFlags;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The number of probes that are sent before replies and log are read: the interface queues about 1000 frames, and the
 /// kernel's log holds about 600 lines. An overrun of either is noticed.
@@ -257,6 +257,6 @@ impl<'a> Observations<'a> {
 }
 
 fn is_syn_ack(segment: &TcpSegment) -> bool {
-    let wanted = TcpFlags::SYN | TcpFlags::ACK;
+    let wanted = TcpFlags::SYN_ACK;
     segment.flags & (wanted | TcpFlags::RST) == wanted
 }

@@ -9,14 +9,13 @@
 
 use std::collections::BTreeMap;
 
-use pnet_packet::tcp::TcpFlags;
-
 use crate::error::Result;
 use crate::lab::trace::nfnetlink::{Attributes, NLA_F_NESTED, Nfnetlink, attributes};
 use crate::lab::trace::nft_rules::{self, ReplaceFailure, RuleAttributes, Rules, expression_parts};
 use crate::net::Family;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Resets every rule that counts packets, in all `families` at once: the kernel waits for one RCU grace period before
 /// it creates xtables targets again, whatever their number. Returns the rules with their new handles; `None` if there

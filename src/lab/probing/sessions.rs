@@ -14,8 +14,6 @@ use std::net::{IpAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use pnet_packet::tcp::TcpFlags;
-
 use super::retransmission::TCP_RETRIES;
 use crate::error::{CannotMeasure, Context, Result, Source};
 use crate::lab::host::link::ProberLink;
@@ -33,6 +31,7 @@ use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::frame::Direction;
 use crate::wire::packet_id::PacketId;
 use crate::wire::reply::{Body, Flow, TcpSegment};
+use crate::wire::tcp_flags::TcpFlags;
 
 pub use endurance::{ClientConnection, Cut, Endurance, Halt, Lost, ROUNDS};
 pub use held::Held;
@@ -513,7 +512,7 @@ impl OpenSession {
 }
 
 fn syn_ack(body: Body) -> Option<TcpSegment> {
-    const WANTED: u8 = TcpFlags::SYN | TcpFlags::ACK;
+    const WANTED: u8 = TcpFlags::SYN_ACK;
     match body {
         Body::Tcp(segment) if segment.flags & (WANTED | TcpFlags::RST) == WANTED => Some(segment),
         _ => None,

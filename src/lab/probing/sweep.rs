@@ -31,6 +31,7 @@ use crate::rules::sweep::SweepPlan;
 use crate::wire::frame::Direction;
 use crate::wire::frame::FramePart;
 use crate::wire::headers::{Content, Headers};
+use crate::wire::tcp_flags::TcpFlags;
 
 impl Lab<'_> {
     /// Sends every stimulus, after the packets that it needs before it, and returns the responses in their order.
@@ -475,6 +476,5 @@ fn of_role(stimulus: &Stimulus, role: PacketRole) -> Option<(StimulusSender, Hea
 }
 
 fn is_syn_ack(headers: &Headers) -> bool {
-    const SYN_ACK: u8 = 18;
-    matches!(headers.content, Content::Tcp { flags: SYN_ACK, .. })
+    matches!(headers.content, Content::Tcp { flags: TcpFlags::SYN_ACK, .. })
 }

@@ -38,7 +38,7 @@ use crate::log_line::LogLine;
 use crate::probe::packet_summary::PacketSummary;
 use crate::probe::tool_run::{RelayedFrame, ToolRun, ToolStatus};
 use crate::wire::frame::Direction;
-use pnet_packet::tcp::TcpFlags;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Frames of the tool in one turn; then another lab may have its turn.
 const SLICE: usize = 64;

@@ -14,13 +14,11 @@ use std::sync::Arc;
 use crate::probe::path::{Fate, Path};
 use crate::wire::frame::{Direction, Frame};
 use crate::wire::headers::{Content, Headers};
+use crate::wire::tcp_flags::TcpFlags;
 
 pub use addresses::is_usable;
 pub use bytes::{Numbers, bytes};
 pub use row::{Packet, PacketError, Way, What};
-
-const SYN: u8 = 2;
-const SYN_ACK: u8 = 18;
 
 impl fmt::Display for Stimulus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,10 +97,10 @@ impl Stimulus {
         match (self.lead, self.sender) {
             (Lead::None, _) => None,
             (Lead::Forward, _) | (Lead::Handshake, StimulusSender::Host) => {
-                Some((self.sender, self.headers.with_flags(SYN)))
+                Some((self.sender, self.headers.with_flags(TcpFlags::SYN)))
             }
             (Lead::Backward, _) | (Lead::Handshake, StimulusSender::Prober) => {
-                Some((other_end, self.headers.request().with_flags(SYN)))
+                Some((other_end, self.headers.request().with_flags(TcpFlags::SYN)))
             }
         }
     }
@@ -110,7 +108,7 @@ impl Stimulus {
     /// The prober's answer to the opener, if the stimulus comes after it.
     pub fn handshake(&self) -> Option<Headers> {
         let of_prober = if self.sender == StimulusSender::Host { self.headers.reversed() } else { self.headers };
-        (self.lead == Lead::Handshake).then(|| of_prober.with_flags(SYN_ACK))
+        (self.lead == Lead::Handshake).then(|| of_prober.with_flags(TcpFlags::SYN_ACK))
     }
 
     /// True if the host sends it to its own address, over loopback.
@@ -133,7 +131,7 @@ impl Response {
             stimulus.handshake().and_then(|answer| self.failed("the answer that opens its connection", alike(answer)));
         let is_syn_ack = |other: &&Journey| {
             let is_sent = other.direction == Direction::Out;
-            is_sent && matches!(other.headers.content, Content::Tcp { flags: SYN_ACK, .. })
+            is_sent && matches!(other.headers.content, Content::Tcp { flags: TcpFlags::SYN_ACK, .. })
         };
         let answered =
             (lead == Lead::Forward).then(|| self.failed("the SYN/ACK that opens its connection", is_syn_ack));

@@ -13,7 +13,7 @@ mod filter_verdict;
 mod state;
 mod technique;
 
-pub use crate::wire::tcp_flags::{TCP_FLAGS, TcpFlagsError, TcpFlagsOctet, tcp_flag_names};
+pub use crate::wire::tcp_flags::{TcpFlags, TcpFlagsError};
 pub use filter_verdict::{FilterVerdict, FilterVerdictError};
 pub use state::{PortState, Reason, Verdict, interpret, left, no_response};
 pub use technique::{Profile, Reset, Sender, Technique};

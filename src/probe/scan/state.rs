@@ -6,7 +6,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use pnet_packet::tcp::TcpFlags;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -14,6 +13,7 @@ use super::Technique;
 use crate::net::{Family, Protocol};
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::wire::reply::{Body, IcmpError, Reply, TcpSegment};
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The state of a port, as nmap names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

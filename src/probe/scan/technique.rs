@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use pnet_packet::tcp::TcpFlags;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PortState;
 use crate::net::Protocol;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// A scan technique of nmap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -97,20 +97,18 @@ const TABLE: [Profile; 10] = {
     use PortState::{Filtered, OpenFiltered};
     use Reset::{ByWindow, Closed, Unfiltered};
     use Technique::{Ack, Connect, Echo, Fin, Maimon, Null, Syn, Udp, Window, Xmas};
-    const FIN: u8 = TcpFlags::FIN;
-    const SYN: u8 = TcpFlags::SYN;
-    const PSH: u8 = TcpFlags::PSH;
-    const ACK: u8 = TcpFlags::ACK;
-    const URG: u8 = TcpFlags::URG;
     [
-        tcp(Syn, "syn", "-sS", "SYN", SYN, Filtered, Closed),
-        Profile { sender: Sender::Kernel, ..tcp(Connect, "connect", "-sT", "Connect", SYN, Filtered, Closed) },
+        tcp(Syn, "syn", "-sS", "SYN", TcpFlags::SYN, Filtered, Closed),
+        Profile {
+            sender: Sender::Kernel,
+            ..tcp(Connect, "connect", "-sT", "Connect", TcpFlags::SYN, Filtered, Closed)
+        },
         tcp(Null, "null", "-sN", "Null", 0, OpenFiltered, Closed),
-        tcp(Fin, "fin", "-sF", "FIN", FIN, OpenFiltered, Closed),
-        tcp(Xmas, "xmas", "-sX", "Xmas", FIN | PSH | URG, OpenFiltered, Closed),
-        tcp(Ack, "ack", "-sA", "ACK", ACK, Filtered, Unfiltered),
-        tcp(Maimon, "maimon", "-sM", "Maimon", FIN | ACK, OpenFiltered, Closed),
-        tcp(Window, "window", "-sW", "Window", ACK, Filtered, ByWindow),
+        tcp(Fin, "fin", "-sF", "FIN", TcpFlags::FIN, OpenFiltered, Closed),
+        tcp(Xmas, "xmas", "-sX", "Xmas", TcpFlags::XMAS, OpenFiltered, Closed),
+        tcp(Ack, "ack", "-sA", "ACK", TcpFlags::ACK, Filtered, Unfiltered),
+        tcp(Maimon, "maimon", "-sM", "Maimon", TcpFlags::FIN_ACK, OpenFiltered, Closed),
+        tcp(Window, "window", "-sW", "Window", TcpFlags::ACK, Filtered, ByWindow),
         Profile { protocol: Protocol::Udp, ..tcp(Udp, "udp", "-sU", "UDP", 0, OpenFiltered, Closed) },
         Profile { protocol: Protocol::Icmp, ..tcp(Echo, "echo", "-PE", "Echo", 0, Filtered, Closed) },
     ]

@@ -3,13 +3,12 @@
 //!
 //! The random numbers come from a seeded generator, so that two runs of the same inputs send the same bytes.
 
-use pnet_packet::tcp::TcpFlags;
-
 use crate::net::port::{Port, PortSet};
 use crate::net::{Addresses, Family, Protocol};
 use crate::probe::scan::Technique;
 use crate::probe::{Probe, ProbeOverrides};
 use crate::wire::reply::Flow;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The lowest source port that nmap picks.
 const LOWEST_BASE: u16 = 33000;

@@ -25,7 +25,7 @@ use crate::net::Mac;
 use crate::net::Protocol;
 use crate::net::port::{Port, PortSet};
 use crate::probe::scan::{PortState, Reason, Technique};
-use crate::wire::tcp_flags::TcpFlagsOctet;
+use crate::wire::tcp_flags::TcpFlags;
 
 pub use self::grepable::grepable;
 pub use self::nmap_date::UnixTime;
@@ -62,7 +62,7 @@ pub struct Scan {
     /// The technique.
     pub technique: Technique,
     /// The flags that replaced those of the technique.
-    pub flags: Option<TcpFlagsOctet>,
+    pub flags: Option<TcpFlags>,
     /// The ports.
     pub ports: PortSet,
 }

@@ -110,10 +110,9 @@ fn tcp_and_udp_and_flags() {
     let mut ports = closed(20..=50);
     ports.extend((60..=89).map(|port| udp(port, PortState::Closed, Reason::PortUnreach)));
     ports.push(udp(53, PortState::OpenFiltered, Reason::NoResponse));
-    let udp_scan =
-        Scan { technique: Technique::Udp, flags: Some(TcpFlagsOctet(2)), ports: "53,60-89".parse().unwrap() };
+    let udp_scan = Scan { technique: Technique::Udp, flags: Some(TcpFlags(2)), ports: "53,60-89".parse().unwrap() };
     let mut report = report(ports);
-    report.scans[0].flags = Some(TcpFlagsOctet(0x29));
+    report.scans[0].flags = Some(TcpFlags(0x29));
     report.scans.push(udp_scan);
     report.presentation.verbosity = 1;
     report.presentation.shown = Shown::Open;

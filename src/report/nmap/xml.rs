@@ -69,7 +69,7 @@ impl Document {
     }
 
     fn scan_info(&mut self, scan: &Scan) -> io::Result<()> {
-        let (flags, count) = (scan.flags.map(|flags| flags.to_string()), scan.ports.len().to_string());
+        let (flags, count) = (scan.flags.map(|flags| flags.names().concat()), scan.ports.len().to_string());
         let (protocol, ports) = (scan.technique.protocol().to_string(), scan.ports.to_string());
         let flags = flags.as_deref().map(|flags| ("scanflags", flags)).filter(|_| scan.technique.name() != "udp");
         let mut attributes = vec![("type", scan.technique.name())];

@@ -9,6 +9,7 @@ use crate::probe::path::Fate;
 use crate::probe::scan::PortState;
 use crate::text::ci_escape::inert_markup;
 use crate::wire::dissect::Layer;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The lessons as a page.
 pub fn lesson_page(lessons: &[Lesson]) -> String {
@@ -54,9 +55,8 @@ struct DumpRow {
 
 impl LessonPage<'_> {
     fn bits(&self, lesson: &Lesson) -> Vec<Bit> {
-        const NAMES: [&str; 8] = ["CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"];
-        let bit = |flags: u8| move |(place, name)| Bit { name, is_set: flags << place & 0x80 != 0 };
-        lesson.flags.into_iter().flat_map(|flags| NAMES.into_iter().enumerate().map(bit(flags))).collect()
+        let bit = |flags: u8| move |(bit, name): (u8, _)| Bit { name, is_set: flags >> bit & 1 == 1 };
+        lesson.flags.into_iter().flat_map(|flags| (0..8).zip(TcpFlags::NAMES).rev().map(bit(flags))).collect()
     }
 
     fn family(&self, family: &Family) -> &'static str {

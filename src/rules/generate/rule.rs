@@ -4,7 +4,7 @@ use crate::net::Network;
 use crate::net::port::Port;
 use crate::probe::scan::Technique;
 use crate::sensor::SensorLimit;
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The default of the limit match, which iptables-save does not print.
 const DEFAULT_BURST: u32 = 5;
@@ -28,14 +28,7 @@ pub fn opening(port: Port) -> String {
 
 /// Matches the probes of `technique`: all six flags are examined (`ALL`).
 pub fn probe_of(technique: Technique) -> String {
-    format!("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", flags(technique))
-}
-
-fn flags(technique: Technique) -> String {
-    match technique.profile().flags {
-        0 => "NONE".to_owned(),
-        octet => tcp_flag_names(octet).join(","),
-    }
+    format!("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", TcpFlags(technique.profile().flags))
 }
 
 /// The limit match.

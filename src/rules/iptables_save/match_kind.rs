@@ -6,6 +6,7 @@ use super::{Match, icmp_type, ports};
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::PortSet;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Parses the option `name` (in full, without dashes) of the match `module`; `None` for an unsupported option, which is
 /// kept as written.
@@ -22,7 +23,7 @@ pub(super) fn parse(family: Family, module: &str, name: &str, arguments: &[Strin
             Match::DestinationPorts(one_range(first)?)
         }
         ("tcp", "tcp-flags") => Match::TcpFlags { mask: tcp_flags(first)?, comp: tcp_flags(second)? },
-        ("tcp", "syn") => Match::TcpFlags { mask: FIN | SYN | RST | ACK, comp: SYN },
+        ("tcp", "syn") => Match::TcpFlags { mask: TcpFlags::FIN_SYN_RST_ACK, comp: TcpFlags::SYN },
         ("state", "state") | ("conntrack", "ctstate") => Match::State(states(first)?),
         ("limit", "limit") => limit(first)?,
         ("limit", "limit-burst") => Match::LimitBurst(super::number::parse(first)?),
@@ -36,27 +37,13 @@ fn one_range(text: &str) -> Option<PortSet> {
     ports::range(text).map(|range| [range].into_iter().collect())
 }
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
-const URG: u8 = 32;
-
 /// `ALL` is six flags: iptables 1.8.9 answers "Unknown TCP flag `ECE'". Letter case does not matter.
-const TCP_FLAGS: &[(&str, u8)] = &[
-    ("FIN", FIN),
-    ("SYN", SYN),
-    ("RST", RST),
-    ("PSH", PSH),
-    ("ACK", ACK),
-    ("URG", URG),
-    ("ALL", FIN | SYN | RST | PSH | ACK | URG),
-    ("NONE", 0),
-];
-
 fn tcp_flags(text: &str) -> Option<u8> {
-    let flag = |word: &str| TCP_FLAGS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, bits)| *bits);
+    let flag = |word: &str| match word.to_ascii_uppercase().as_str() {
+        "ALL" => Some(TcpFlags::ALL),
+        "NONE" => Some(0),
+        name => TcpFlags::named(name),
+    };
     text.split(',').map(flag).try_fold(0, |flags, flag| Some(flags | flag?))
 }
 

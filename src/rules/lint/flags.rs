@@ -8,6 +8,7 @@ use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
 use crate::rules::iptables_save::{Chain, Listing, Match, MatchResult, Packet, Rule};
 use crate::wire::headers::Content;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Rules for scans that miss the scan, or match other packets.
 pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
@@ -16,16 +17,13 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
     all_flags(listing).into_iter().chain(syn).collect()
 }
 
-const ALL: u8 = 63;
-const SYN: u8 = 2;
-/// The flags of nmap -sX: FIN, PSH, URG.
-const XMAS: u8 = 41;
-
 /// nmap's Xmas scan sets three flags; `ALL ALL` matches six. A finding for rules that are named Xmas, and for any rule
 /// if no other rule matches the three flags.
 fn all_flags(listing: &Listing) -> Vec<LintFinding> {
-    let other = listing.rules().any(|rule| rule.clauses.iter().any(|clause| clause.ask == exactly(XMAS)));
-    let all = |rule: &Rule| rule.clauses.iter().find(|clause| clause.ask == exactly(ALL) && !clause.negated).cloned();
+    let other = listing.rules().any(|rule| rule.clauses.iter().any(|clause| clause.ask == exactly(TcpFlags::XMAS)));
+    let all = |rule: &Rule| {
+        rule.clauses.iter().find(|clause| clause.ask == exactly(TcpFlags::ALL) && !clause.negated).cloned()
+    };
     let finding = |rule: &Rule| {
         let clause = all(rule).filter(|_| !other || speaks_of_xmas(rule))?;
         let message = "`ALL ALL` never matches a Xmas scan: nmap -sX sets FIN, PSH and URG only";
@@ -36,7 +34,7 @@ fn all_flags(listing: &Listing) -> Vec<LintFinding> {
 }
 
 const fn exactly(flags: u8) -> Match {
-    Match::TcpFlags { mask: ALL, comp: flags }
+    Match::TcpFlags { mask: TcpFlags::ALL, comp: flags }
 }
 
 fn speaks_of_xmas(rule: &Rule) -> bool {
@@ -95,5 +93,5 @@ fn opening(family: Family, rule: &Rule) -> Option<Packet> {
 }
 
 const fn syn(destination: Port) -> Content {
-    Content::Tcp { source: Port(40_000), destination, flags: SYN }
+    Content::Tcp { source: Port(40_000), destination, flags: TcpFlags::SYN }
 }

@@ -2,16 +2,15 @@
 
 use crate::net::conntrack::ConntrackState;
 use crate::rules::iptables_save::{Clause, Match};
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 use super::constraints;
 use super::draft::Draft;
 use super::site::MutationSite;
 use super::text;
 
-const ALL: u8 = 0x3f;
-const FIN_SYN_RST_ACK: u8 = 0x17;
-const SYN: u8 = 2;
+const ALL: u8 = TcpFlags::ALL;
+const FIN_SYN_RST_ACK: u8 = TcpFlags::FIN_SYN_RST_ACK;
 
 /// ALL becomes `FIN,SYN,RST,ACK`, the mask of `--syn`; any other mask becomes ALL.
 pub fn mask(site: &MutationSite<'_>) -> Vec<Draft> {
@@ -29,13 +28,14 @@ pub fn comp(site: &MutationSite<'_>) -> Vec<Draft> {
 /// `--syn` becomes `--ctstate NEW`, which also matches a bare ACK; and vice versa. A rule with both is left to the
 /// operator that deletes one of them.
 pub fn syn_or_new(site: &MutationSite<'_>) -> Vec<Draft> {
-    let syn = flags(site).find(|(clause, mask, comp)| !clause.negated && (*mask, *comp) == (FIN_SYN_RST_ACK, SYN));
+    let syn =
+        flags(site).find(|(clause, mask, comp)| !clause.negated && (*mask, *comp) == (FIN_SYN_RST_ACK, TcpFlags::SYN));
     let flagged = flags(site).next().is_some();
     let new = site.clauses(|ask| matches!(ask, Match::State(_))).collect::<Vec<_>>();
     match (syn, new.as_slice()) {
         (Some((syn, ..)), []) => exchange(site, syn, "-m conntrack --ctstate NEW"),
         (None, [new]) if !flagged && is_new(new) && constraints::is_tcp(site.rule) => {
-            exchange(site, new, &option(FIN_SYN_RST_ACK, SYN))
+            exchange(site, new, &option(FIN_SYN_RST_ACK, TcpFlags::SYN))
         }
         _ => Vec::new(),
     }
@@ -61,10 +61,5 @@ fn flags<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, u8, u
 }
 
 fn option(mask: u8, comp: u8) -> String {
-    format!("--tcp-flags {} {}", names(mask), names(comp))
-}
-
-fn names(flags: u8) -> String {
-    let set = tcp_flag_names(flags);
-    if set.is_empty() { "NONE".to_owned() } else { set.join(",") }
+    format!("--tcp-flags {} {}", TcpFlags(mask), TcpFlags(comp))
 }

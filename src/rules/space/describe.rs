@@ -4,6 +4,7 @@ use super::region::{PacketField, Region};
 use super::universe::Space;
 use super::witness::address;
 use crate::net::conntrack::ConntrackState;
+use crate::wire::tcp_flags::TcpFlags;
 
 impl Space {
     /// The first unsupported match on the path of `region`, as written.
@@ -52,6 +53,6 @@ fn protocol_name(number: u128) -> String {
 }
 
 fn flags(octet: u128) -> String {
-    let names = crate::wire::tcp_flags::tcp_flag_names(octet as u8);
+    let names = TcpFlags(octet as u8).six_names();
     if names.is_empty() { "without flags".to_owned() } else { names.join(",") }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use crate::rules::iptables_save::{Match, Rule};
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The flag octets of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, JsonSchema)]
@@ -17,13 +18,6 @@ pub enum FlagCoverage {
     /// One of each kind that a rule or conntrack distinguishes.
     Distinguished,
 }
-
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
-const FIN: u8 = 1;
-const URG: u8 = 32;
 
 /// All octets of the six flags.
 pub fn all() -> Vec<u8> {
@@ -54,12 +48,11 @@ fn mask(clause: &crate::rules::iptables_save::Clause) -> Option<(u8, u8)> {
 /// conntrack ignores PSH, and uses URG only to find valid combinations; all others are one kind (`tcp_valid_flags` in
 /// net/netfilter/nf_conntrack_proto_tcp.c).
 fn conntrack_kind(octet: u8) -> Option<u8> {
-    const SYN_ACK: u8 = SYN | ACK;
-    const FIN_ACK: u8 = FIN | ACK;
-    const RST_ACK: u8 = RST | ACK;
-    let seen = octet & !PSH;
-    match (seen & !URG, seen & URG != 0) {
-        (kind @ (SYN | FIN_ACK | ACK), _) | (kind @ (SYN_ACK | RST | RST_ACK), false) => Some(kind),
+    use TcpFlags as Flags;
+    let seen = octet & !Flags::PSH;
+    match (seen & !Flags::URG, seen & Flags::URG != 0) {
+        (kind @ (Flags::SYN | Flags::FIN_ACK | Flags::ACK), _)
+        | (kind @ (Flags::SYN_ACK | Flags::RST | Flags::RST_ACK), false) => Some(kind),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use crate::probe::packet::{Journey, Lead, Packet, PacketError, Response, Stimulu
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::{Listing, Match, Rule};
 use crate::wire::headers::{Content, Headers};
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The maximum number of stimuli of a sweep, for each family and interface. If it is exceeded, flag octets are reduced;
 /// if that is not enough, the sweep is incomplete and proves nothing.
@@ -23,7 +24,6 @@ const LISTENERS: usize = 500;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const SYN: u8 = 2;
 
 /// The sweep of one ruleset.
 #[derive(Debug, Clone)]
@@ -179,7 +179,7 @@ impl SweepPlan {
     }
 
     fn is_let_in(&self, own: &Journey) -> bool {
-        let is_syn = matches!(own.headers.content, Content::Tcp { flags: SYN, .. });
+        let is_syn = matches!(own.headers.content, Content::Tcp { flags: TcpFlags::SYN, .. });
         let to_the_host = own.headers.destination == self.host && own.headers.source != self.host;
         is_syn && to_the_host && own.path.fate == Fate::Accepted
     }

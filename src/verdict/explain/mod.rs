@@ -21,6 +21,7 @@ use crate::probe::observation::Observation;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, Packet, PlacedRule, Rule};
 use crate::wire::headers::Content;
+use crate::wire::tcp_flags::TcpFlags;
 
 use self::expected_effect::ExpectedEffect;
 use self::packet_view::{NatChange, PacketView};
@@ -151,11 +152,10 @@ fn matches_state(rule: &Rule, state: ConntrackState) -> bool {
 /// connection with a SYN, and picks one up with an ACK while `nf_conntrack_tcp_loose` is 1, as in the lab; all other
 /// packets are INVALID. PSH and URG do not count.
 fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackState> {
-    const COUNTED: u8 = 0x17; // FIN, SYN, RST and ACK
     let tracked = listing.rules().any(Rule::uses_conntrack);
-    let first = match probe.flags() & COUNTED {
+    let first = match probe.flags() & TcpFlags::FIN_SYN_RST_ACK {
         _ if probe.flow.protocol != Protocol::Tcp => ConntrackState::New,
-        0x02 | 0x10 => ConntrackState::New,
+        TcpFlags::SYN | TcpFlags::ACK => ConntrackState::New,
         _ => ConntrackState::Invalid,
     };
     path.conntrack.or(tracked.then_some(first))

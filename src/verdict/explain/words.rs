@@ -8,7 +8,7 @@ use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Clause, LOG_PREFIX, Listing, Match, Rule, RuleLimit};
 use crate::wire::headers::Content;
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The event, its cause, and the intention.
 pub fn describe(finding: &Diagnosis, scene: MismatchContext) -> String {
@@ -415,21 +415,18 @@ fn wanted_flags(mask: u8, comp: u8) -> String {
 }
 
 fn flag_names(flags: u8) -> String {
-    match flags & 0x3f {
+    match flags & TcpFlags::ALL {
         0 => "none".to_owned(),
-        0x3f => "all six flags".to_owned(),
-        flags => tcp_flag_names(flags).join(","),
+        TcpFlags::ALL => "all six flags".to_owned(),
+        flags => TcpFlags(flags).to_string(),
     }
 }
 
 /// nmap's name of the scan with these flags, if it has one.
 fn scan_name(flags: u8) -> String {
-    match flags & 0x3f {
+    match flags & TcpFlags::ALL {
         0 => "NULL".to_owned(),
-        0x01 => "FIN".to_owned(),
-        0x02 => "SYN".to_owned(),
-        0x10 => "ACK".to_owned(),
-        0x29 => "Xmas".to_owned(),
+        TcpFlags::XMAS => "Xmas".to_owned(),
         flags => flag_names(flags),
     }
 }

@@ -6,9 +6,7 @@ use super::evidence::Witnessed;
 use crate::net::conntrack::ConntrackState;
 use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Clause, Match, Rule};
-use crate::wire::tcp_flags::tcp_flag_names;
-
-const ALL_FLAGS: u8 = 63;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// Other rules match all its packets.
 pub(super) fn taken(rule: &Rule, packets: &[&Witnessed], takers: &[(&Step, Option<&Rule>)]) -> String {
@@ -175,7 +173,7 @@ fn everything(rule: &Rule) -> String {
 /// The name of a segment whose flags are all matched.
 fn exact_flags(rule: &Rule) -> Option<String> {
     rule.clauses.iter().find_map(|clause| match clause.ask {
-        Match::TcpFlags { mask: ALL_FLAGS, comp } if !clause.negated => Some(flags_name(comp)),
+        Match::TcpFlags { mask: TcpFlags::ALL, comp } if !clause.negated => Some(flags_name(comp)),
         _ => None,
     })
 }
@@ -195,7 +193,7 @@ fn clause_words(rule: &Rule, clause: &Clause) -> Option<String> {
         Match::SourcePorts(ports) => format!("{not}from port {ports}"),
         Match::DestinationPorts(ports) => format!("{not}to port {ports}"),
         Match::State(_) => format!("that is {}", state_words(clause).unwrap_or_default()),
-        Match::TcpFlags { mask: ALL_FLAGS, .. } if !clause.negated => return None,
+        Match::TcpFlags { mask: TcpFlags::ALL, .. } if !clause.negated => return None,
         Match::Protocol(_) | Match::TcpFlags { .. } | Match::IcmpType(_) | Match::Other(_) => {
             format!("with {}", written(rule, clause))
         }
@@ -211,8 +209,8 @@ fn state_words(clause: &Clause) -> Option<String> {
 fn flags_name(comp: u8) -> String {
     match comp {
         0 => "NULL".to_owned(),
-        41 => "Xmas".to_owned(),
-        comp => tcp_flag_names(comp).join("+"),
+        TcpFlags::XMAS => "Xmas".to_owned(),
+        comp => TcpFlags(comp).six_names().join("+"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::checksum::{self, Pseudo};
 use super::header::{HeaderReader, data, hex};
 use super::{Next, Then};
 use crate::wire::bytes::{be16, be32};
-use crate::wire::tcp_flags::TcpFlagsOctet;
+use crate::wire::tcp_flags::TcpFlags;
 
 /// The control bits, from the high bit down, in the words of RFC 9293, section 3.1.
 pub const CONTROL_BITS: [(&str, &str); 8] = [
@@ -58,9 +58,7 @@ fn read_control_bits(header: &mut HeaderReader<'_>) -> Option<()> {
 }
 
 fn names(octet: u8) -> String {
-    let bits = CONTROL_BITS.iter().rev().enumerate();
-    let set: Vec<&str> = bits.filter(|(bit, _)| octet >> bit & 1 == 1).map(|(_, (name, _))| *name).collect();
-    debug_assert_eq!(set.concat(), TcpFlagsOctet(octet).to_string());
+    let set = TcpFlags(octet).names();
     if set.is_empty() { "none set".to_owned() } else { set.join(", ") }
 }
 

@@ -1,11 +1,11 @@
 //! Frames built by etherparse, or byte by byte, and frames that are broken.
 
 use etherparse::PacketBuilder;
-use pnet_packet::tcp::TcpFlags;
 use proptest::prelude::*;
 
 use super::*;
 use crate::net::Family;
+use crate::wire::tcp_flags::TcpFlags;
 
 const HOST_MAC: [u8; 6] = [0x00, 0x0c, 0x29, 0x4f, 0x8e, 0x35];
 const PROBER_MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x66];

@@ -6,7 +6,7 @@ use super::{Packet, Way, What};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::packet::Lead;
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,12 +27,7 @@ fn what(what: What) -> String {
 }
 
 fn flag_names(flags: u8) -> String {
-    const ALL: u8 = 0x3f;
-    match flags {
-        0 => "NONE".to_owned(),
-        ALL => "ALL".to_owned(),
-        flags => tcp_flag_names(flags).join(","),
-    }
+    if flags == TcpFlags::ALL { "ALL".to_owned() } else { TcpFlags(flags).to_string() }
 }
 
 fn from(source: Option<Port>) -> String {

@@ -8,7 +8,7 @@ use super::{Packet, PacketError, Way, What};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::packet::Lead;
-use crate::wire::tcp_flags::TCP_FLAGS;
+use crate::wire::tcp_flags::TcpFlags;
 
 type WordReader<'a> = Peekable<SplitWhitespace<'a>>;
 type ParseResult<T> = std::result::Result<T, PacketError>;
@@ -61,10 +61,9 @@ fn take(words: &mut WordReader, word: &str) -> bool {
 fn flags(text: &str) -> ParseResult<u8> {
     match text.to_ascii_uppercase().as_str() {
         "NONE" => Ok(0),
-        "ALL" => Ok(0x3f),
+        "ALL" => Ok(TcpFlags::ALL),
         names => names.split(',').try_fold(0, |flags, name| {
-            let bit = TCP_FLAGS.iter().position(|flag| *flag == name);
-            bit.map(|bit| flags | 1 << bit).ok_or_else(|| PacketError::Flags(text.to_owned()))
+            TcpFlags::named(name).map(|flag| flags | flag).ok_or_else(|| PacketError::Flags(text.to_owned()))
         }),
     }
 }

@@ -3,24 +3,20 @@
 use super::{Packet, Way, What};
 use crate::net::port::Port;
 use crate::probe::packet::Lead;
+use crate::wire::tcp_flags::TcpFlags as Flags;
 
 /// The sort key.
 pub type Plainness = (Lead, Way, bool, usize, bool, Packet);
-
-const FIN_ACK: u8 = 17;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH_ACK: u8 = 24;
-const ACK: u8 = 16;
-const SYN_ACK: u8 = 18;
 
 impl Packet {
     /// Its sort key; `sample_port` is the port that represents all unnamed ports.
     pub fn plainness(&self, sample_port: Option<Port>) -> Plainness {
         let usual = match self.lead {
-            Lead::None => [SYN, ACK, PSH_ACK, SYN_ACK, FIN_ACK, RST],
-            Lead::Forward | Lead::Handshake => [ACK, PSH_ACK, FIN_ACK, RST, SYN, SYN_ACK],
-            Lead::Backward => [SYN_ACK, ACK, RST, PSH_ACK, FIN_ACK, SYN],
+            Lead::None => [Flags::SYN, Flags::ACK, Flags::PSH_ACK, Flags::SYN_ACK, Flags::FIN_ACK, Flags::RST],
+            Lead::Forward | Lead::Handshake => {
+                [Flags::ACK, Flags::PSH_ACK, Flags::FIN_ACK, Flags::RST, Flags::SYN, Flags::SYN_ACK]
+            }
+            Lead::Backward => [Flags::SYN_ACK, Flags::ACK, Flags::RST, Flags::PSH_ACK, Flags::FIN_ACK, Flags::SYN],
         };
         let (rank, has_source) = match self.what {
             What::Tcp { flags, source, .. } => {

@@ -9,7 +9,7 @@ use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
 use crate::verdict::explain::expected_effect::ExpectedEffect;
 use crate::verdict::explain::intended::are_similar_ports;
 use crate::wire::headers::Content;
-use crate::wire::tcp_flags::tcp_flag_names;
+use crate::wire::tcp_flags::TcpFlags;
 
 impl<'a> PatchBuilder<'a> {
     /// Restricts a LOG rule for a port to the beginning of connections, without scans.
@@ -127,7 +127,7 @@ impl<'a> PatchBuilder<'a> {
         let Content::Tcp { flags, .. } = self.finding.packet.content else { return Vec::new() };
         // In the notation of the rule: iptables-save prints all six names.
         let mask = if text_of(meant.rule, clause).contains(" ALL ") { "ALL" } else { "FIN,SYN,RST,PSH,ACK,URG" };
-        let right = format!("--tcp-flags {mask} {}", flags_of_iptables(flags));
+        let right = format!("--tcp-flags {mask} {}", TcpFlags(flags));
         let words = format!("write `{right}` in line {}", meant.rule.line);
         let mut edits = vec![Edit::Replace { line: meant.rule.line, text: meant.rule.with(clause, &right) }];
         let twins = self.group_after(meant);
@@ -218,8 +218,8 @@ impl<'a> PatchBuilder<'a> {
 
 /// False for a rule that accepts, and one for the beginning of connections (`--syn`): they keep their flags.
 fn may_get_other_flags(stand: &PlacedRule, clause: &Clause) -> bool {
-    const SYN: u8 = 0x02;
-    !stand.rule.accepts() && !matches!(clause.ask, Match::TcpFlags { mask, comp: SYN } if mask & 0x12 == 0x12)
+    !stand.rule.accepts()
+        && !matches!(clause.ask, Match::TcpFlags { mask, comp: TcpFlags::SYN } if mask & TcpFlags::SYN_ACK == TcpFlags::SYN_ACK)
 }
 
 /// The list of ports with `port` in place of a similar one, or with a range extended to it. A list of one port becomes
@@ -258,13 +258,6 @@ fn with_limit_last(rule: &Rule) -> Option<String> {
     let rest = rule.without(limit);
     let rest = rest.strip_suffix(target)?.trim_end();
     Some(format!("{rest} -m limit {} {target}", words.join(" ")))
-}
-
-fn flags_of_iptables(flags: u8) -> String {
-    match flags & 0x3f {
-        0 => "NONE".to_owned(),
-        flags => tcp_flag_names(flags).join(","),
-    }
 }
 
 /// Sets the rate of the rule's `hashlimit`, or else its burst: an additional `limit` would count all sources together.
