@@ -11,6 +11,7 @@ pub(crate) mod sysctl;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -52,11 +53,34 @@ impl Family {
     pub fn title(self) -> &'static str {
         self.pick("IPv4", "IPv6")
     }
+
+    /// Bits of an address.
+    pub fn width(self) -> u32 {
+        self.pick(Ipv4Addr::BITS, Ipv6Addr::BITS)
+    }
+
+    /// All addresses, as numbers.
+    pub fn numbers(self) -> RangeInclusive<u128> {
+        0..=u128::MAX >> (u128::BITS - self.width())
+    }
+
+    /// The address of this number.
+    pub fn address(self, number: u128) -> IpAddr {
+        self.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
+    }
 }
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.pick("ipv4", "ipv6"))
+    }
+}
+
+/// An address as a number.
+pub fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 
@@ -225,17 +249,6 @@ pub struct Subnet<A> {
     pub prober: A,
 }
 
-impl Subnet<Ipv4Addr> {
-    /// True if the bits after the prefix are all 0 or all 1: the network's own address, or its broadcast (RFC 919),
-    /// which no packet may come from. Networks of two addresses or one have neither (RFC 3021).
-    fn is_broadcast(&self, address: IpAddr) -> bool {
-        let IpAddr::V4(address) = address else { return false };
-        let of_hosts = u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0);
-        let bits = u32::from(address) & of_hosts;
-        self.prefix_len < 31 && (bits == 0 || bits == of_hosts)
-    }
-}
-
 /// Addresses of the link: documentation ranges (RFC 5737, RFC 3849), so that a leaked packet could reach no real host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Addresses {
@@ -262,31 +275,26 @@ impl Addresses {
         family.pick(self.v4.host.into(), self.v6.host.into())
     }
 
+    /// The network of the link in `family`.
+    pub fn link(&self, family: Family) -> Network {
+        let length = family.pick(self.v4.prefix_len, self.v6.prefix_len);
+        Network::new(self.host(family), length.into()).expect("prefix lengths are checked where they are read")
+    }
+
     /// True if `address` is a unicast address on the link and not the host's own.
     pub fn is_on_link(&self, address: IpAddr) -> bool {
+        let family = Family::from_address(address);
+        let link = self.link(family);
         let unicast = !(address.is_multicast() || address.is_unspecified() || address.is_loopback());
-        unicast
-            && !self.v4.is_broadcast(address)
-            && address != self.host(Family::from_address(address))
-            && match address {
-                IpAddr::V4(address) => {
-                    let differs = u32::from(address) ^ u32::from(self.v4.host);
-                    differs.checked_shr(32 - u32::from(self.v4.prefix_len)).unwrap_or(0) == 0
-                }
-                IpAddr::V6(address) => {
-                    let differs = u128::from(address) ^ u128::from(self.v6.host);
-                    differs.checked_shr(128 - u32::from(self.v6.prefix_len)).unwrap_or(0) == 0
-                }
-            }
+        unicast && address != self.host(family) && link.contains(address) && !link.is_of_all(address)
     }
 
     /// True if a packet from `address` passes over the link to the rules of the host: not from its own address, and not
     /// from an address that the kernel treats as martian (`ip_route_input_slow`, `fib_validate_source`).
     pub fn may_send(&self, address: IpAddr) -> bool {
         let is_reserved = matches!(address, IpAddr::V4(address) if matches!(address.octets()[0], 0 | 240..));
-        let of_link = Network::new(self.v4.host.into(), self.v4.prefix_len.into());
-        let is_of_all = of_link.is_some_and(|link| link.contains(address)) && self.v4.is_broadcast(address);
         let is_unusable = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+        let is_of_all = self.link(Family::Ipv4).is_of_all(address);
         address != self.host(Family::from_address(address)) && !(is_unusable || is_reserved || is_of_all)
     }
 

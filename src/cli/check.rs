@@ -252,10 +252,7 @@ fn addresses_of(machine: &Machine) -> Addresses {
         let prefix_len = if (1..=30).contains(&length) { length } else { 24 };
         let prober = (1..4).map(|step| Ipv4Addr::from_bits(host.to_bits() ^ step));
         let subnet = |prober| Subnet { host, prefix_len, prober };
-        let is_machine = |prober: &Ipv4Addr| {
-            let mask = u32::MAX >> prefix_len;
-            Addresses { v4: subnet(host), ..addresses }.is_on_link((*prober).into()) && prober.to_bits() & mask != mask
-        };
+        let is_machine = |prober: &Ipv4Addr| Addresses { v4: subnet(host), ..addresses }.is_on_link((*prober).into());
         addresses.v4 = prober.into_iter().find(is_machine).map_or(addresses.v4, subnet);
     }
     if let Some((IpAddr::V6(host), length)) = machine.address(Family::Ipv6) {

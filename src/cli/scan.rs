@@ -32,7 +32,7 @@ use crate::error::{InputError, Result, Source};
 use crate::lab::{Capture, HOST_MAC, HostService, Lab, LabOptions, LinkMode, WatchedEvents};
 use crate::net::port::PortSet;
 use crate::net::port_selection::{PortSelection, SelectedPorts};
-use crate::net::{Addresses, Family, InterfaceName, Mac};
+use crate::net::{Addresses, Family, InterfaceName, Mac, Network};
 use crate::probe::ProbeOverrides;
 use crate::probe::hidden::Hidden;
 use crate::probe::scan::Technique;
@@ -637,18 +637,17 @@ fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
 
 /// Fails unless the prober is a neighbour of the host: the link has no router.
 pub(super) fn check_addresses(addresses: &Addresses, family: Family) -> Result<()> {
-    let bits = |address: IpAddr| match address {
-        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
-        IpAddr::V6(address) => u128::from(address),
+    let (host, prober, link) = (addresses.host(family), addresses.prober(family), addresses.link(family));
+    let is_of_all = |address: &IpAddr| {
+        Network::new(*address, link.length().into()).is_some_and(|network| network.is_of_all(*address))
     };
-    let prefix_len = family.pick(addresses.v4.prefix_len, addresses.v6.prefix_len);
-    let (host, prober) = (addresses.host(family), addresses.prober(family));
-    let differ = (bits(host) ^ bits(prober)).checked_shr(128 - u32::from(prefix_len)).unwrap_or(0);
-    let unusable = [host, prober].into_iter().find(|address| is_network_or_broadcast(*address, prefix_len));
+    let unusable = [host, prober].into_iter().find(is_of_all);
     let problem = match unusable {
         Some(address) => format!("{address} is the network itself, or its broadcast address, and no host's"),
         None if host == prober => format!("host and prober have the same address, {host}"),
-        None if differ != 0 => format!("the prober {prober} is not in the host's network {host}/{prefix_len}"),
+        None if !link.contains(prober) => {
+            format!("the prober {prober} is not in the host's network {host}/{}", link.length())
+        }
         None if !is_on_links(host) || !is_on_links(prober) => {
             format!("{host} and {prober} must be unicast addresses that a packet on a link can have")
         }
@@ -664,12 +663,4 @@ fn is_on_links(address: IpAddr) -> bool {
     let is_mapped = address.to_canonical() != address;
     let is_unicast = !(address.is_multicast() || address.is_unspecified() || address.is_loopback());
     is_unicast && !is_of_this_network && !is_mapped
-}
-
-/// RFC 1122, section 3.2.1.3 (all zeros, all ones); a network of two hosts has neither (RFC 3021, section 2.1).
-fn is_network_or_broadcast(address: IpAddr, prefix_len: u8) -> bool {
-    let IpAddr::V4(address) = address else { return false };
-    let ones = u32::MAX.checked_shr(u32::from(prefix_len)).unwrap_or(0);
-    let host = address.to_bits() & ones;
-    prefix_len < 31 && (host == 0 || host == ones)
 }

@@ -1,17 +1,17 @@
 //! Networks: addresses with a common prefix, and their neighbours outside.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::Family;
+use ipnet::IpNet;
+
+use super::{Family, number};
 
 /// A network: its first address and the length of its prefix. Prints as in iptables-save, `192.0.2.7/32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network {
-    first: IpAddr,
-    length: u8,
-}
+pub struct Network(IpNet);
 
 /// The number of addresses that are offered from each end of a network: some may be unusable, such as the host's own.
 const OFFERED: u128 = 4;
@@ -19,61 +19,82 @@ const OFFERED: u128 = 4;
 impl Network {
     /// Every address of `family`.
     pub fn everything(family: Family) -> Network {
-        Network { first: to_address(0, family), length: 0 }
+        Network(family.pick(IpNet::V4(Default::default()), IpNet::V6(Default::default())))
     }
 
     /// The network of this length that contains `address`; `None` if the family has no such length.
     pub fn new(address: IpAddr, length: u32) -> Option<Network> {
-        let family = Family::from_address(address);
-        let free = width(family).checked_sub(length)?;
-        let first = to_address(to_number(address) & !low_bits(free), family);
-        Some(Network { first, length: length as u8 })
+        let network = IpNet::new(address, length.try_into().ok()?).ok()?;
+        Some(Network(network.trunc()))
     }
 
     /// The family of its addresses.
     pub fn family(&self) -> Family {
-        Family::from_address(self.first)
+        Family::from_address(self.0.addr())
+    }
+
+    /// The length of its prefix.
+    pub fn length(&self) -> u8 {
+        self.0.prefix_len()
     }
 
     /// True if it contains every address of its family.
     pub fn is_everything(&self) -> bool {
-        self.length == 0
+        self.length() == 0
     }
 
     /// True if it contains `address`; false for an address of the other family.
     pub fn contains(&self, address: IpAddr) -> bool {
-        Family::from_address(address) == self.family() && (self.number()..=self.last()).contains(&to_number(address))
+        self.0.contains(&address)
     }
 
     /// True if it contains all addresses of `other`.
     pub fn covers(&self, other: &Network) -> bool {
-        self.length <= other.length && self.contains(other.first)
+        self.0.contains(&other.0)
+    }
+
+    /// Its last address.
+    pub fn last(&self) -> IpAddr {
+        self.0.broadcast()
+    }
+
+    /// True for the own address of an IPv4 network, and its broadcast address (RFC 919), which no packet may come from.
+    /// Networks of two addresses or one have neither (RFC 3021).
+    pub fn is_of_all(&self, address: IpAddr) -> bool {
+        let has_both = self.family() == Family::Ipv4 && self.length() < 31;
+        has_both && [self.0.network(), self.last()].contains(&address)
+    }
+
+    /// Its addresses as numbers.
+    pub fn range(&self) -> RangeInclusive<u128> {
+        number(self.0.network())..=number(self.last())
     }
 
     /// Addresses that machines in it may have: the first ones, then some in its middle.
     pub fn first_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let (start, end) = self.of_machines();
         let steps = (0..OFFERED).map(move |step| start.saturating_add(step)).filter(move |number| *number <= end);
-        steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
+        steps.chain(self.middle_machines()).map(|number| self.family().address(number))
     }
 
     /// As [`Self::first_machines`], from its end.
     pub fn last_machines(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let (start, end) = self.of_machines();
         let steps = (0..OFFERED).map(move |step| end.saturating_sub(step)).filter(move |number| *number >= start);
-        steps.chain(self.middle_machines()).map(|number| to_address(number, self.family()))
+        steps.chain(self.middle_machines()).map(|number| self.family().address(number))
     }
 
     /// The addresses right before it, nearest first.
     pub fn before(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        (1..=OFFERED).filter_map(|step| Some(to_address(self.number().checked_sub(step)?, self.family())))
+        let (first, family) = (*self.range().start(), self.family());
+        (1..=OFFERED).filter_map(move |step| Some(family.address(first.checked_sub(step)?)))
     }
 
     /// The addresses right after it, nearest first.
     pub fn behind(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        let family = self.family();
-        let number = move |step| self.last().checked_add(step).filter(|number| *number <= low_bits(width(family)));
-        (1..=OFFERED).filter_map(move |step| Some(to_address(number(step)?, family)))
+        let (last, family) = (*self.range().end(), self.family());
+        let number = move |step| last.checked_add(step).filter(|number| family.numbers().contains(number));
+        (1..=OFFERED).filter_map(move |step| Some(family.address(number(step)?)))
     }
 
     /// Addresses from its middle, for a network that begins or ends with addresses that no machine has, such as
@@ -88,26 +109,18 @@ impl Network {
     /// last one its broadcast (RFC 919); the first one of an IPv6 network is that of any of its routers (RFC 4291,
     /// section 2.6.1). Networks of two addresses or one have none of these (RFC 3021, RFC 6164).
     fn of_machines(&self) -> (u128, u128) {
-        let (first, last) = (self.number(), self.last());
+        let (first, last) = self.range().into_inner();
         match self.family() {
             _ if last - first < 2 => (first, last),
             Family::Ipv4 => (first + 1, last - 1),
             Family::Ipv6 => (first + 1, last),
         }
     }
-
-    fn number(&self) -> u128 {
-        to_number(self.first)
-    }
-
-    fn last(&self) -> u128 {
-        self.number() | low_bits(width(self.family()) - u32::from(self.length))
-    }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.length)
+        self.0.fmt(f)
     }
 }
 
@@ -142,7 +155,7 @@ impl NetworkError {
             NetworkError::Address(_) => {
                 "write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up".to_owned()
             }
-            NetworkError::Length { family, .. } => format!("a prefix length is a number from 0 to {}", width(*family)),
+            NetworkError::Length { family, .. } => format!("a prefix length is a number from 0 to {}", family.width()),
             NetworkError::HostBits { address, network } => {
                 format!("write {network} for the network, or {address} for this one address")
             }
@@ -160,33 +173,13 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address(text.to_owned()))?;
         let family = Family::from_address(address);
         let length = match length {
-            None => Some(width(family)),
+            None => Some(family.width()),
             Some(length) => length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse().ok()).flatten(),
         };
         let network = length.and_then(|length| Network::new(address, length));
         let network = network.ok_or_else(|| NetworkError::Length { text: text.to_owned(), family })?;
-        if network.first == address { Ok(network) } else { Err(NetworkError::HostBits { address, network }) }
+        if network.0.addr() == address { Ok(network) } else { Err(NetworkError::HostBits { address, network }) }
     }
-}
-
-fn width(family: Family) -> u32 {
-    family.pick(Ipv4Addr::BITS, Ipv6Addr::BITS)
-}
-
-/// The number whose `count` lowest bits are 1.
-fn low_bits(count: u32) -> u128 {
-    u128::MAX.checked_shr(u128::BITS - count).unwrap_or(0)
-}
-
-fn to_number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-fn to_address(number: u128, family: Family) -> IpAddr {
-    family.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
 }
 
 #[cfg(test)]

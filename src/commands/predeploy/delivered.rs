@@ -1,11 +1,9 @@
 //! The packets from a link that reach a socket of the host: the kernel drops others, whatever the rules are, and tables
 //! before and after the filter stop some.
 
-use std::net::IpAddr;
-
 use super::PredeploySubject;
-use crate::net::{Addresses, Family};
-use crate::rules::space::{PacketField, Region, Sets, TooMany, Values, number, of_unicast};
+use crate::net::{Addresses, Family, number};
+use crate::rules::space::{PacketField, Region, Sets, TooMany, Values, of_unicast};
 
 /// Those packets of `region`, at the chain `hook`, that the kernel does not drop.
 ///
@@ -81,10 +79,11 @@ fn multicast(family: Family) -> Values {
 
 /// Multicast and broadcast addresses.
 fn for_many(family: Family, addresses: &Addresses) -> Values {
-    let IpAddr::V4(host) = addresses.host(family) else { return multicast(family) };
-    let rest = u32::MAX.checked_shr(addresses.v4.prefix_len.into()).unwrap_or(0);
-    // The last two addresses of a network of four or more; smaller ones have no broadcast address (RFC 3021).
-    let broadcast = (rest > 1).then_some(u128::from(host.to_bits() | rest));
+    let link = addresses.link(family);
+    if family == Family::Ipv6 {
+        return multicast(family);
+    }
+    let broadcast = Some(link.last()).filter(|last| link.is_of_all(*last)).map(number);
     multicast(family).union(&Values::these(broadcast.into_iter().chain([u32::MAX.into()])))
 }
 

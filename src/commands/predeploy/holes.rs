@@ -1,17 +1,15 @@
 //! New connections that the rules accept and the sensor does not intend, for any source, port, interface and other
 //! field: found as sets of packets, tested with one packet of each, and reported as unknown if the lab cannot send one.
 
-use std::net::IpAddr;
-
 use super::{Assessment, Fact, PredeploySubject, delivered, intended};
 use crate::error::Result;
-use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
+use crate::net::{Family, Network, number};
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::path::Fate;
 use crate::rules::iptables_save::Listing;
 use crate::rules::space::{
-    Leaf, Led, PacketField, Region, Sets, Space, TooMany, Values, WitnessPacket, number, state_places, witnesses,
+    Leaf, Led, PacketField, Region, Sets, Space, TooMany, Values, WitnessPacket, state_places, witnesses,
 };
 use crate::sensor::Deny;
 use crate::text::group::merged;
@@ -209,17 +207,7 @@ fn needed(family: Family) -> &'static [u128] {
 
 /// The addresses of `ssh_from`.
 pub(super) fn meant(subject: &PredeploySubject, family: Family) -> Values {
-    let range = |text: String| {
-        let (address, length) = text.split_once('/')?;
-        let address: IpAddr = address.parse().ok()?;
-        let (number, width) = (number(address), if address.is_ipv4() { 32u32 } else { 128 });
-        let free: u32 = width - length.parse::<u32>().ok()?;
-        let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
-        Some(number & !rest..=number | rest)
-    };
-    Values::from_ranges(
-        subject.sensor.ssh_from.networks(family).iter().filter_map(|network| range(network.to_string())),
-    )
+    Values::from_ranges(subject.sensor.ssh_from.networks(family).iter().map(Network::range))
 }
 
 fn hole(subject: &PredeploySubject, sets: &Sets, leaf: &Leaf, region: &Region) -> Hole {

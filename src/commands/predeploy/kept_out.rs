@@ -3,12 +3,12 @@
 
 use super::{Assessment, Fact, PredeploySubject, holes, time_dependent};
 use crate::error::Result;
-use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
+use crate::net::{Family, number};
 use crate::probe::packet::{Lead, Stimulus};
 use crate::probe::path::Fate;
 use crate::rules::space::{
-    Leaf, Led, PacketField, Region, Sets, TooMany, Values, WitnessPacket, number, of_unicast, state_places, witnesses,
+    Leaf, Led, PacketField, Region, Sets, TooMany, Values, WitnessPacket, of_unicast, state_places, witnesses,
 };
 use crate::text::group::merged;
 

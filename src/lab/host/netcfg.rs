@@ -226,9 +226,8 @@ async fn index_of(handle: &Handle, name: &str) -> Result<u32> {
 }
 
 async fn add_address(handle: &Handle, index: u32, addresses: &Addresses, family: Family) -> Result<()> {
-    let prefix_len = family.pick(addresses.v4.prefix_len, addresses.v6.prefix_len);
     let address = addresses.host(family);
-    let mut request = handle.address().add(index, address, prefix_len);
+    let mut request = handle.address().add(index, address, addresses.link(family).length());
     // An address does not answer during duplicate address detection (RFC 4862, section 5.4).
     request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     request.execute().await.map_err(|error| failed(&format!("add the address {address}"), error))

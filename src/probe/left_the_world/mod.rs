@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::net::Addresses;
 use crate::net::port::Port;
+use crate::net::{Addresses, Family};
 use crate::probe::path::{Step, StepVerdict};
 
 /// The destination of a packet that left the modelled world.
@@ -104,9 +104,7 @@ impl Serialize for LeftTheWorld {
 pub fn is_foreign(address: IpAddr, addresses: &Addresses) -> bool {
     let is_own = match address {
         IpAddr::V4(v4) => {
-            let host_bits = u32::MAX.checked_shr(addresses.v4.prefix_len.into()).unwrap_or(0);
-            let is_of_the_link = (v4.to_bits() ^ addresses.v4.host.to_bits()) & !host_bits == 0;
-            let is_broadcast = is_of_the_link && v4.to_bits() & host_bits == host_bits;
+            let is_broadcast = address == addresses.link(Family::Ipv4).last();
             v4 == addresses.v4.host || v4.is_broadcast() || is_broadcast || v4.octets()[0] == 0
         }
         IpAddr::V6(v6) => v6 == addresses.v6.host || v6.is_unicast_link_local() || v6.is_unspecified(),

@@ -29,7 +29,7 @@ impl Prefix {
     pub(super) fn parse(text: &str, family: Family) -> Option<Prefix> {
         let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
         let address = bits(parse_address(address, family)?);
-        let mask = mask.map_or(Some(first_bits(width(family))), |mask| parse_mask(mask, family))?;
+        let mask = mask.map_or(Some(first_bits(family.width())), |mask| parse_mask(mask, family))?;
         Some(Prefix { address: from_bits(address & mask, family), mask })
     }
 }
@@ -59,7 +59,7 @@ fn parse_v4(text: &str) -> Option<Ipv4Addr> {
 
 fn parse_mask(text: &str, family: Family) -> Option<u128> {
     match text.parse::<u32>() {
-        Ok(len) => (len <= width(family)).then(|| first_bits(len)),
+        Ok(len) => (len <= family.width()).then(|| first_bits(len)),
         Err(_) if text.contains(['.', ':']) => parse_address(text, family).map(bits),
         Err(_) => None,
     }
@@ -68,10 +68,6 @@ fn parse_mask(text: &str, family: Family) -> Option<u128> {
 /// The `len` most significant bits.
 fn first_bits(len: u32) -> u128 {
     u128::MAX.checked_shl(u128::BITS - len).unwrap_or_default()
-}
-
-fn width(family: Family) -> u32 {
-    family.pick(Ipv4Addr::BITS, Ipv6Addr::BITS)
 }
 
 /// The first bit of the address is the most significant one, in both families.

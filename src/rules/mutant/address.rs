@@ -1,7 +1,6 @@
 //! Addresses: a network of twice or half the size.
 
-use std::net::IpAddr;
-
+use crate::net::Family;
 use crate::rules::iptables_save::{Clause, Match, Prefix};
 
 use super::constraints;
@@ -20,7 +19,8 @@ pub fn narrow(site: &MutationSite<'_>) -> Vec<Draft> {
 
 fn resized(site: &MutationSite<'_>, resize: fn(u32) -> Option<u32>) -> Vec<Draft> {
     let change = |(clause, option, prefix): (&Clause, _, &Prefix)| {
-        let length = resize(prefix.prefix_len()?).filter(|length| *length <= bits(prefix.address))?;
+        let length =
+            resize(prefix.prefix_len()?).filter(|length| *length <= Family::from_address(prefix.address).width())?;
         // "! -s 0.0.0.0/0" never matches: iptables-nft refuses it.
         let refused = clause.negated && length == 0;
         let legal = !refused && !constraints::is_list(site, clause);
@@ -35,11 +35,4 @@ fn addresses<'a>(site: &MutationSite<'a>) -> impl Iterator<Item = (&'a Clause, &
         Match::Destination(prefix) => Some((clause, "-d", prefix)),
         _ => None,
     })
-}
-
-const fn bits(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
 }

@@ -2,7 +2,6 @@
 
 use super::region::{PacketField, Region};
 use super::universe::Space;
-use super::witness::address;
 use crate::net::conntrack::ConntrackState;
 use crate::wire::tcp_flags::TcpFlags;
 
@@ -29,9 +28,9 @@ impl Space {
         );
         words.extend(first(PacketField::Flags).filter(|_| protocol == Some(6)).map(flags));
         words.extend(first(PacketField::Whole).filter(|whole| *whole == 0).map(|_| "in a later fragment".to_owned()));
-        words.extend(first(PacketField::Source).map(|number| format!("from {}", address(number, self.family))));
+        words.extend(first(PacketField::Source).map(|number| format!("from {}", self.family.address(number))));
         words.extend(first(PacketField::SourcePort).map(|port| format!("from port {port}")));
-        words.extend(first(PacketField::Destination).map(|number| format!("to {}", address(number, self.family))));
+        words.extend(first(PacketField::Destination).map(|number| format!("to {}", self.family.address(number))));
         words.extend(first(PacketField::DestinationPort).map(|port| format!("to port {port}")));
         let name = |place: u128| self.names.get(place as usize).map_or("another interface", String::as_str);
         words.extend(first(PacketField::In).map(|place| format!("over {}", name(place))));

@@ -3,12 +3,12 @@
 
 use std::net::IpAddr;
 
+use super::TooMany;
 use super::region::{PacketField, Region};
 use super::sets::Sets;
 use super::values::Values;
 use super::walk::Leaf;
-use super::{TooMany, witness};
-use crate::net::Family;
+use crate::net::{Family, number};
 
 /// Packets that one rule of nat redirects to another port or address.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl<'a> Sets<'a> {
 /// The address of a host, with its loopback addresses.
 fn own(host: IpAddr) -> Values {
     let loopback = Family::from_address(host).pick(0x7f00_0000..=0x7fff_ffff, 1..=1);
-    Values::from_ranges([loopback]).union(&Values::these([witness::number(host)]))
+    Values::from_ranges([loopback]).union(&Values::these([number(host)]))
 }
 
 /// The fields that a target of nat sets; `None` for a field that stays.
@@ -76,9 +76,7 @@ impl NatRewrite {
         let argument = option.and_then(|place| words.get(place + 1).copied());
         match (words[0], argument) {
             // nf_nat_redirect: the address of the interface that the packet arrived on.
-            ("REDIRECT", to) => {
-                NatRewrite { destination: Some(Values::these([witness::number(host)])), ports: to.map(ports) }
-            }
+            ("REDIRECT", to) => NatRewrite { destination: Some(Values::these([number(host)])), ports: to.map(ports) },
             ("DNAT", Some(to)) => {
                 let (address, port) = ends(to, family);
                 let destination = (!address.is_empty()).then(|| addresses(address, family));
@@ -109,8 +107,7 @@ fn ends(text: &str, family: Family) -> (&str, Option<&str>) {
 }
 
 fn addresses(text: &str, family: Family) -> Values {
-    let number = |text: &str| text.parse::<IpAddr>().ok().map(witness::number);
-    range(text, number).unwrap_or_else(|| every(family))
+    range(text, |text| text.parse().ok().map(number)).unwrap_or_else(|| every(family))
 }
 
 fn ports(text: &str) -> Values {
@@ -128,7 +125,7 @@ fn any_port() -> Values {
 }
 
 fn every(family: Family) -> Values {
-    Values::from_ranges([0..=if family == Family::Ipv4 { u32::MAX.into() } else { u128::MAX }])
+    Values::from_ranges([family.numbers()])
 }
 
 #[cfg(test)]
@@ -139,7 +136,7 @@ mod tests {
     fn targets_of_nat_write_addresses_and_ports() {
         let one = |number: u128| Some(Values::these([number]));
         let (v4, v6): (IpAddr, IpAddr) = ([203, 0, 113, 10].into(), "2001:db8::10".parse().expect("an address"));
-        let host = one(witness::number(v4));
+        let host = one(number(v4));
         let docker = one(0xac11_0002);
         for (target, destination, ports) in [
             ("REDIRECT --to-ports 22", host.clone(), one(22)),
@@ -156,7 +153,7 @@ mod tests {
         }
         for (target, ports) in [("[2001:db8::10]:22", one(22)), ("2001:db8::10", None)] {
             let change = NatRewrite::from_target(&format!("DNAT --to-destination {target}"), v6);
-            assert_eq!((change.destination, change.ports), (one(witness::number(v6)), ports), "{target}");
+            assert_eq!((change.destination, change.ports), (one(number(v6)), ports), "{target}");
         }
     }
 }

@@ -29,7 +29,7 @@ pub use universe::Space;
 pub use universe::state_places;
 pub use values::Values;
 pub use walk::Leaf;
-pub use witness::{WitnessPacket, number, of_unicast, witnesses};
+pub use witness::{WitnessPacket, of_unicast, witnesses};
 
 /// The maximum number of gaps that are listed.
 const GAPS: usize = 64;

@@ -4,8 +4,8 @@ use super::region::{PacketField, Region};
 use super::universe::Space;
 use super::universe::states;
 use super::values::Values;
-use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
+use crate::net::{Family, Network};
 use crate::rules::iptables_save::{Clause, Match, Prefix, Rule};
 
 /// The packets that match a rule.
@@ -140,13 +140,7 @@ fn messages(kind: Option<(u8, Option<u8>)>) -> std::ops::RangeInclusive<u128> {
 
 /// The addresses of a prefix; `None` if its mask is not contiguous.
 fn range(prefix: &Prefix) -> Option<std::ops::RangeInclusive<u128>> {
-    let (width, first) = match prefix.address {
-        std::net::IpAddr::V4(address) => (32, u128::from(address.to_bits())),
-        std::net::IpAddr::V6(address) => (128, address.to_bits()),
-    };
-    let free = width - prefix.prefix_len()?.min(width);
-    let rest = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
-    Some(first & !rest..=first | rest)
+    Some(Network::new(prefix.address, prefix.prefix_len()?)?.range())
 }
 
 /// The unsupported options of each module together, with the module. An option without a module is separate.

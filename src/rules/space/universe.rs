@@ -106,7 +106,7 @@ impl Space {
 
 /// Every packet, for `names` interface names.
 fn everything(family: Family, names: usize) -> Region {
-    let last = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
+    let last = *family.numbers().end();
     let names = names as u128 - 1;
     let mut sets: [Values; FIELDS] = std::array::from_fn(|_| Values::from_ranges([0..=65_535]));
     let mut set = |field: PacketField, last: u128| sets[field as usize] = Values::from_ranges([0..=last]);

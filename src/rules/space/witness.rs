@@ -6,7 +6,7 @@ use super::region::{PacketField, Region};
 use super::universe::Space;
 use super::values::Values;
 use crate::net::port::Port;
-use crate::net::{Addresses, Family};
+use crate::net::{Addresses, Family, number};
 use crate::probe::packet::{Lead, Stimulus, StimulusSender, is_usable};
 use crate::wire::headers::{Content, Headers};
 
@@ -82,7 +82,7 @@ fn ends(
 fn first_machine(values: &Values, family: Family, host: IpAddr) -> Option<IpAddr> {
     const TRIED: u128 = 300;
     let tried = values.ranges().flat_map(|range| (*range.start()..=*range.end()).take(TRIED as usize));
-    let mut addresses = tried.map(|number| address(number, family));
+    let mut addresses = tried.map(|number| family.address(number));
     addresses.find(|address| is_usable(*address) && *address != host)
 }
 
@@ -121,18 +121,6 @@ fn port(region: &Region, field: PacketField, usual: u128) -> Option<Port> {
     let ports = region.values(field);
     let chosen = if ports.contains(usual) { usual } else { *ports.ranges().next()?.start() };
     Some(Port(chosen as u16))
-}
-
-/// An address as a number.
-pub fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-pub(super) fn address(number: u128, family: Family) -> IpAddr {
-    family.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
 }
 
 /// The result of a match on the kind of an address or a frame for a unicast packet to the host; `None` for other

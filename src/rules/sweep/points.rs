@@ -1,11 +1,11 @@
 //! Boundaries, with a packet on either side of each: between two neighbouring points, no rule can distinguish values.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use crate::net::Family;
 use crate::net::port::PortSet;
+use crate::net::{Family, Network, number};
 use crate::probe::packet::addresses::is_usable;
 use crate::rules::iptables_save::Prefix;
 
@@ -56,24 +56,9 @@ pub fn strangers<'a>(prefixes: impl Iterator<Item = &'a Prefix>, taken: &[IpAddr
 fn candidates(prefix: &Prefix) -> (Vec<IpAddr>, Vec<IpAddr>) {
     const TRIED: u128 = 4;
     let family = Family::from_address(prefix.address);
-    let width = if family == Family::Ipv4 { 32 } else { 128 };
     let first = number(prefix.address);
-    let inside = (0..TRIED).map(|step| address(first.wrapping_add(step), family));
+    let inside = (0..TRIED).map(|step| family.address(first.wrapping_add(step)));
     let inside = inside.filter(|address| prefix.contains(*address)).collect();
-    let free = prefix.prefix_len().map(|len| width - len.min(width));
-    let behind = free.and_then(|free| first.checked_add(1u128.checked_shl(free)?));
-    let most = if family == Family::Ipv4 { u128::from(u32::MAX) } else { u128::MAX };
-    let behind = behind.into_iter().flat_map(|start| (0..TRIED).filter_map(move |step| start.checked_add(step)));
-    (inside, behind.filter(|number| *number <= most).map(|number| address(number, family)).collect())
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-fn address(number: u128, family: Family) -> IpAddr {
-    family.pick(Ipv4Addr::from_bits(number as u32).into(), Ipv6Addr::from_bits(number).into())
+    let network = prefix.prefix_len().and_then(|length| Network::new(prefix.address, length));
+    (inside, network.iter().flat_map(Network::behind).collect())
 }
