@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::explained::wrapped;
 use super::{Deployment, Report, explained};
 use crate::commands::predeploy::{Assessment, Fact, QuestionAnswer};
 use crate::text::escape::visible;
+use crate::text::wrap::hanging;
 
 /// The answers, at most `width` columns wide; answers without a problem are shown shorter.
 pub fn answers_text(report: &Report, width: u16) -> String {
@@ -53,16 +53,9 @@ fn fact(fact: &Fact, width: usize) -> String {
         Assessment::Note => "note",
         Assessment::Good => "ok",
     };
-    let mut text = String::new();
-    for (place, line) in wrapped(&visible(&fact.text), width.saturating_sub(INDENT)).into_iter().enumerate() {
-        let _ = match place {
-            0 => writeln!(text, " {style}{word:<5}{style:#} {line}"),
-            _ => writeln!(text, "{:INDENT$}{line}", ""),
-        };
-    }
-    for line in fact.line.iter().flat_map(|line| wrapped(&visible(line), width.saturating_sub(INDENT + 2))) {
-        let _ = writeln!(text, "{:INDENT$}  {line}", "");
-    }
+    let words = hanging(&" ".repeat(INDENT), INDENT, &visible(&fact.text), width);
+    let mut text = format!(" {style}{word:<5}{style:#} {}", words.trim_start());
+    fact.line.iter().for_each(|line| text += &hanging("         ", INDENT + 2, &visible(line), width));
     text
 }
 

@@ -12,6 +12,7 @@ use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Explanation, Patch, RuleRef};
 use crate::text::escape::visible;
 use crate::text::group::{merged, once};
+use crate::text::wrap::hanging;
 
 /// One block for each distinct explanation of a mismatch; prose is wrapped at `width` columns. Known mismatches have a
 /// reason of their own and are left out.
@@ -94,10 +95,7 @@ impl<'a> Block<'a> {
 
     fn body(&self, width: usize, shown: &[&str]) -> String {
         let (_, told) = self.told[0];
-        let mut text = String::new();
-        for line in wrapped(&visible(&self.words()), width.saturating_sub(INDENT.len())) {
-            let _ = writeln!(text, "{INDENT}{line}");
-        }
+        let mut text = hanging(INDENT, INDENT.len(), &visible(&self.words()), width);
         let (took, meant) = (self.places(|told| told.took.as_ref()), self.places(|told| told.meant.as_ref()));
         took.iter().filter(|place| !meant.contains(place)).for_each(|place| write_place(&mut text, "matched", place));
         meant.iter().for_each(|place| write_place(&mut text, "intended", place));
@@ -128,9 +126,7 @@ fn write_patch(text: &mut String, patch: &Patch, width: usize, shown: &[&str]) {
         true => format!("as above: {}", patch.words),
         false => format!("{} ({})", patch.words, patch.tried()),
     };
-    for (number, line) in wrapped(&visible(&words), width.saturating_sub(INDENT.len() + 9)).iter().enumerate() {
-        let _ = writeln!(text, "{INDENT}{:<8} {line}", if number == 0 { "fix" } else { "" });
-    }
+    text.push_str(&hanging(&format!("{INDENT}fix      "), INDENT.len() + 9, &visible(&words), width));
     for line in patch.diff.lines().filter(|_| !is_shown) {
         let _ = writeln!(text, "{INDENT}         {}", visible(line));
     }
@@ -143,20 +139,4 @@ const INDENT: &str = "       ";
 fn quoted(place: &RuleRef) -> String {
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", place.file.display(), place.text)
-}
-/// Wraps prose at `width` columns; a longer word gets a line of its own.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is a line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }

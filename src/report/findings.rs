@@ -1,10 +1,9 @@
 //! Findings as text: rules that no packet can reach, LOG rules first, each with the earlier rules that shadow it.
 
-use std::fmt::Write;
-
 use anstyle::{AnsiColor, Style};
 
 use crate::text::escape::visible;
+use crate::text::wrap::hanging;
 use crate::verdict::findings::{
     DeadRule, Disparity, FindingPlace, LastStep, NotProvable, RulesetFindings, Severity, ShadowingRule, SweepSummary,
 };
@@ -74,24 +73,9 @@ impl FindingsPage {
         text + &self.paragraph(3, &format!("ipv6: {}", decision(&one.ipv6)))
     }
 
-    /// Wraps words at the page width, with the first line indented by `indent` and the following lines by two more. A
-    /// word that is longer than a line gets a line of its own.
+    /// Wraps words at the page width, with the first line indented by `indent` and the following lines by two more.
     fn paragraph(&self, indent: usize, words: &str) -> String {
-        let mut text = " ".repeat(indent);
-        let mut column = indent;
-        for (place, word) in visible(words).split(' ').enumerate() {
-            let length = word.chars().count();
-            if place > 0 && column + 1 + length > self.width {
-                let _ = write!(text, "\n{}", " ".repeat(indent + 2));
-                column = indent + 2;
-            } else if place > 0 {
-                text.push(' ');
-                column += 1;
-            }
-            text += word;
-            column += length;
-        }
-        text + "\n"
+        hanging(&" ".repeat(indent), indent + 2, &visible(words), self.width)
     }
 }
 

@@ -7,12 +7,12 @@ use std::fmt::Write;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::explained::wrapped;
 use super::{ProbeRecord, Report};
 use crate::lab::Backend;
 use crate::probe::observation::ConnectProgress;
 use crate::probe::path::Path;
 use crate::text::escape::visible;
+use crate::text::wrap::hanging;
 
 /// The comparison of two flavours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -88,9 +88,7 @@ pub fn flavours_block(report: &Report, width: u16) -> String {
         for (flavour, value) in compared.iter().zip([&one.first, &one.second]) {
             let value = value.as_ref().map_or_else(|| "nothing".into(), |value| visible(value));
             let words = format!("{:<7} {value}", backend_name(flavour.backend));
-            wrapped(&words, usize::from(width).saturating_sub(3)).iter().for_each(|line| {
-                let _ = writeln!(text, "   {line}");
-            });
+            text += &hanging("   ", 3, &words, width.into());
         }
     }
     text

@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use anstyle::Style;
 
-use super::explained::wrapped;
 use crate::commands::teach::{Lesson, LoggedLine, PortScene, ProbeResult, RuleVisit, ShownFrame};
 use crate::lab::Capture;
 use crate::net::conntrack::ConntrackState;
@@ -13,6 +12,7 @@ use crate::net::{Family, Protocol};
 use crate::probe::path::Fate;
 use crate::probe::scan::{Reason, Technique};
 use crate::text::escape::visible;
+use crate::text::wrap;
 use crate::wire::dissect::{HeaderField, Layer};
 use crate::wire::tcp_flags::TcpFlags;
 
@@ -452,10 +452,6 @@ fn paragraph(words: &str, width: usize) -> String {
 /// Wraps the words; the first line begins with `first`, and the others are indented by its length.
 pub(super) fn hanging(first: &str, words: &str, width: usize) -> String {
     let indent = first.chars().count();
-    let mut text = String::new();
-    for (number, line) in wrapped(words, width.saturating_sub(indent).max(20)).into_iter().enumerate() {
-        let start = if number == 0 { first.to_owned() } else { " ".repeat(indent) };
-        let _ = writeln!(text, "{}", format!("{start}{line}").trim_end());
-    }
-    text
+    let text = wrap::hanging(first, indent, words, width.max(indent + 20));
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
