@@ -294,14 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_without_a_writer_is_removed_and_one_with_a_writer_stays() {
+    fn a_draft_stays_while_its_writer_lives_and_is_removed_after_that() {
         let folder = tempfile::tempdir().unwrap();
-        let [stale, alive] = [0, 1].map(|number| folder.path().join(draft(number)));
-        fs::write(&stale, "").unwrap();
-        let writer = File::create(&alive).unwrap();
-        let _lock = lock(writer).unwrap();
-        drop(AtomicFile::begin(&folder.path().join("a"), "").unwrap());
-        assert!(!stale.exists() && alive.exists());
+        let [one, other] = ["a", "b"].map(|name| folder.path().join(name));
+        let writer = AtomicFile::begin(&one, "").unwrap();
+        let draft = claim(&writer.spot, |draft| link(&writer.file, &writer.spot, draft)).unwrap();
+        drop(AtomicFile::begin(&other, "").unwrap());
+        assert!(folder.path().join(&draft).exists(), "another run has removed the draft");
+        drop(writer);
+        drop(AtomicFile::begin(&other, "").unwrap());
+        assert!(names(folder.path()).is_empty());
     }
 
     #[test]
