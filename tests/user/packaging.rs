@@ -2,8 +2,8 @@
 //! is built and unpacked; that of a static file for every architecture takes too long here, see `docs/install.md` for
 //! how it was tested.
 //!
-//! The test also checks the crates of the program: their licences, their versions and the Rust version that they
-//! require. Advisories are not checked: their database is not in the registry.
+//! And the crates that go into it: their licences, their versions and the Rust that they require. Advisories are
+//! checked by `.ci/run`, since their database is not in the registry.
 //!
 //! Needs bash and dpkg-deb.
 
