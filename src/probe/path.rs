@@ -59,6 +59,11 @@ impl Step {
         format!("{line}{}", self.text)
     }
 
+    /// The destination of a packet whose last step is this one, if its target removed the packet from the modelled world.
+    pub fn left_the_world(&self) -> Option<LeftTheWorld> {
+        LeftTheWorld::by(&self.text, self.verdict == StepVerdict::Stolen)
+    }
+
     /// True if the step is in this chain of this table.
     pub fn is_in(&self, table: &str, chain: &str) -> bool {
         (self.table.as_str(), self.chain.as_str()) == (table, chain)

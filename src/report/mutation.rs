@@ -7,7 +7,7 @@ use comfy_table::Table;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::table::new_table;
+use super::columns::new_table;
 use super::{Environment, SCHEMA, not_applicable};
 use crate::commands::mutate::{MutantCounts, MutantOutcome, MutationReport, Tried};
 use crate::rules::mutant::Operator;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::table::new_table;
+use super::columns::new_table;
 use super::{Environment, ProbeRecord};
 use crate::net::Family;
 use crate::net::port::PortSet;

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::table::new_table;
+use super::columns::new_table;
 use super::{Environment, SCHEMA};
 use crate::commands::selftest::{FaultOutcome, FaultRow, SelfTest};
 use crate::text::escape::visible;

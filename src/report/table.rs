@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 
 use super::check_location::{scan, whereabouts};
+use super::columns::new_table;
 use super::{
     CheckCounts, Environment, HiddenHost, HostStatus, ProbeRecord, Report, ReportedScenario, coverage_text, explained,
     flavours_block, notes, paths,
@@ -133,13 +134,6 @@ fn reasons_table(scenario: &ReportedScenario, width: u16) -> Option<Table> {
         table.add_row([visible(&whereabouts(checks)), visible(why)]);
     }
     (!reasons.is_empty()).then_some(table)
-}
-
-/// An empty table, at most `width` columns wide.
-pub(super) fn new_table(width: u16) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    table
 }
 
 /// Checks that differ only in port and family.

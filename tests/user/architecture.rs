@@ -1,8 +1,9 @@
 //! The rooms of the crate: the permitted imports between them, and the operations that only some of them may use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -34,6 +35,11 @@ fn intent_and_rules_import_nothing_of_each_other() {
     };
     let broken: Vec<Import> = imports(Path::new("src")).into_iter().filter(breaks).collect();
     assert!(broken.is_empty(), "the oracle and the ruleset share code: {broken:#?}");
+}
+
+#[test]
+fn modules_do_not_import_each_other_in_a_circle() {
+    assert_eq!(circles(Path::new("src")), Vec::<String>::new());
 }
 
 #[test]
@@ -71,6 +77,23 @@ fn an_import_that_runs_upward_is_found() {
     assert_eq!(upward, [(3, "error"), (5, "cli")]);
 }
 
+#[test]
+fn modules_that_import_each_other_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = folder.path().join("src/net");
+    fs::create_dir_all(&room).unwrap();
+    for (file, text) in [
+        ("mod.rs", "mod a;\nmod b;\nmod c;\nuse self::a::A;\n"),
+        ("a.rs", "use super::{N, b::{B, C}};\n"),
+        ("b.rs", "fn f() -> crate::net::c::D {}\n"),
+        ("c.rs", "use crate::{error::E, net::a::A};\n"),
+        ("d.rs", "use super::a::A;\n"),
+    ] {
+        fs::write(room.join(file), text).unwrap();
+    }
+    assert_eq!(circles(&folder.path().join("src")), ["net::a -> net::b", "net::b -> net::c", "net::c -> net::a"]);
+}
+
 fn first<'a>(captures: regex::Captures<'a>) -> &'a str {
     captures.get(1).unwrap().as_str()
 }
@@ -103,6 +126,85 @@ fn imports(source: &Path) -> Vec<Import> {
         named.map(|(line, room)| Import { file: file.clone(), line, room }).collect::<Vec<_>>()
     };
     files(source).into_iter().flat_map(of_file).collect()
+}
+
+/// The imports that are part of a circle. A module and its child may import each other.
+fn circles(source: &Path) -> Vec<String> {
+    let text_of = |(file, text): (PathBuf, String)| (module_of(&file), text);
+    let texts: BTreeMap<String, String> = files(source).into_iter().map(text_of).collect();
+    let is_child = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with("::"));
+    let edges: BTreeMap<&str, BTreeSet<&str>> = texts
+        .iter()
+        .map(|(module, text)| {
+            let paths = paths_in(module, text);
+            let named = paths.iter().filter_map(|path| module_in(path, &texts));
+            let others = named.filter(|other| *other != module && !is_child(module, other) && !is_child(other, module));
+            (module.as_str(), others.map(String::as_str).collect())
+        })
+        .collect();
+    let leads_back = |(from, to): &(&str, &str)| {
+        let (mut reached, mut pending) = (BTreeSet::new(), vec![*to]);
+        while let Some(module) = pending.pop().filter(|module| module != from) {
+            pending.extend(edges[module].iter().filter(|next| reached.insert(**next)));
+        }
+        reached.contains(from)
+    };
+    let all = edges.iter().flat_map(|(from, others)| others.iter().map(|to| (*from, *to)));
+    all.filter(leads_back).map(|(from, to)| format!("{from} -> {to}")).collect()
+}
+
+/// `net::port` of `src/net/port.rs`, and `net` of `src/net/mod.rs`.
+fn module_of(file: &Path) -> String {
+    let path = file.with_extension("");
+    let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+    let start = parts.iter().rposition(|part| *part == "src").map_or(0, |at| at + 1);
+    parts[start..].join("::").trim_end_matches("::mod").to_owned()
+}
+
+/// A path, with the list in braces of a `use`.
+static PATH: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b(crate|super|self)((?:::\w+)*)(?:::\{([^;]*)\};)?").unwrap());
+
+/// The paths in the code of a module, from the crate root.
+fn paths_in(module: &str, text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let of_path = |path: regex::Captures| {
+        let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+        let start = match &path[1] {
+            "crate" => "",
+            "super" => parent,
+            _ => module,
+        };
+        let start = format!("{start}{}", &path[2]);
+        let items = path.get(3).map_or_else(|| vec![String::new()], |items| items_of(items.as_str()));
+        items.into_iter().map(move |item| format!("{start}::{item}").trim_matches(':').to_owned()).collect::<Vec<_>>()
+    };
+    PATH.captures_iter(&code.join("\n")).flat_map(of_path).collect()
+}
+
+/// The items of a list in braces, without the lists in their own braces.
+fn items_of(list: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut outer = String::new();
+    for c in list.chars() {
+        depth -= i32::from(c == '}');
+        outer.extend((depth == 0 && c != '}').then_some(c));
+        depth += i32::from(c == '{');
+    }
+    outer.split(',').map(|item| item.trim().trim_end_matches(['{', ':']).to_owned()).collect()
+}
+
+/// The innermost module that a path names.
+fn module_in<'a>(path: &str, modules: &'a BTreeMap<String, String>) -> Option<&'a String> {
+    let mut parts: Vec<&str> = path.split("::").collect();
+    while !parts.is_empty() {
+        if let Some((module, _)) = modules.get_key_value(&parts.join("::")) {
+            return Some(module);
+        }
+        parts.pop();
+    }
+    None
 }
 
 /// `file:line` of each line of code that `pattern` matches in a file that is not `allowed`; unit tests do not count.

@@ -1,8 +1,9 @@
 //! Sessions with much traffic, and many connections in a row: the rules that cut an SSH session, or close the port
 //! after a number of connections, and for how long.
 
+use super::blame::blame;
 use super::counted::{Counted, Counter, counters};
-use super::{Assessment, Fact, PredeploySubject, listener, lockout, merge_families};
+use super::{Assessment, Fact, PredeploySubject, listener, merge_families};
 use crate::error::Result;
 use crate::lab::{
     ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, Lost, ROUNDS,
@@ -124,7 +125,7 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let by_family = endured.sessions.iter().map(|one| {
         let cut = one.cut.as_ref().map(|cut| {
             let tone = if is_by_limit(endured, one, cut) { Assessment::Note } else { Assessment::Bad };
-            (tone, in_words(cut, one.port), lockout::blame(subject, one.family, &cut.took))
+            (tone, in_words(cut, one.port), blame(subject, one.family, &cut.took))
         });
         let lost = one.cut.is_none().then(|| lost(subject, one)).flatten();
         (one.family, (one.port, one.rounds, cut, lost))
@@ -148,7 +149,7 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
 /// The share of packets that were lost by chance, and the rules that dropped them.
 fn lost(subject: &PredeploySubject, one: &Endurance) -> Option<String> {
     let Lost { count, of, took } = &one.lost;
-    let blame = lockout::blame(subject, one.family, took)?;
+    let blame = blame(subject, one.family, took)?;
     Some(format!(", slowly: {count} of {of} packets were dropped by chance and sent again; {blame}"))
 }
 
@@ -214,7 +215,7 @@ fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
 /// clients.
 pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let by_family = endured.rows.iter().map(|row| {
-        let blame = lockout::blame(subject, row.family, &row.took);
+        let blame = blame(subject, row.family, &row.took);
         (row.family, (row.port, row.tries, (row.opened, row.lost), row.spent_by, blame, wait(subject, row)))
     });
     merge_families(by_family.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
@@ -223,7 +224,7 @@ pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
 /// Open connections of others that keep a client out.
 pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let by_family = endured.held.iter().map(|one| {
-        let blame = lockout::blame(subject, one.family, &one.took);
+        let blame = blame(subject, one.family, &one.took);
         (one.family, (one.port, one.count, blame))
     });
     let fact = |(families, (port, count, blame)): (String, (Port, usize, Option<String>))| {

@@ -4,6 +4,7 @@ use std::iter;
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::blame::blame;
 use super::kept_out::KeptOut;
 use super::reply_changes::ReplyChange;
 use super::{
@@ -101,20 +102,6 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         facts.push(Fact::new(Assessment::Note, "the sensor serves no SSH: the machine is reached at its console only"));
     }
     facts
-}
-
-/// The rules in words: `the rule is rules.v4:7: -A INPUT ...`.
-pub(super) fn blame(subject: &PredeploySubject, family: Family, took: &[Step]) -> Option<String> {
-    let file = subject.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.name.display())?;
-    let place = |step: &Step| {
-        let line = step.line.map(|line| format!(":{line}")).unwrap_or_default();
-        format!("{file}{line}: {}", step.text)
-    };
-    match took {
-        [] => None,
-        [only] => Some(format!("the rule is {}", place(only))),
-        some => Some(format!("the rules are {}", some.iter().map(place).collect::<Vec<_>>().join(" and "))),
-    }
 }
 
 /// The results for existing connections, merged over the previous rules and the families.

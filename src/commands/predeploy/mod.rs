@@ -7,6 +7,7 @@
 
 mod attacker_view;
 mod beyond;
+mod blame;
 mod counted;
 mod delivered;
 mod endurance;

@@ -216,7 +216,7 @@ fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
 /// The way in which a packet that was not accepted left the modelled world; `None` if it did not. A packet that routing
 /// drops because the lab does not forward counts as forwarded: the rules do not show if the machine forwards.
 fn left(packet: &PacketTrail, last: Option<&Step>) -> Option<LeftTheWorld> {
-    if let Some(left) = last.filter(|_| !packet.let_in).and_then(LeftTheWorld::by) {
+    if let Some(left) = last.filter(|_| !packet.let_in).and_then(Step::left_the_world) {
         return Some(left).filter(|_| !last.is_some_and(passes_unread));
     }
     let is_kept =

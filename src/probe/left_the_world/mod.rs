@@ -7,7 +7,6 @@ use serde::{Serialize, Serializer};
 
 use crate::net::port::Port;
 use crate::net::{Addresses, Family};
-use crate::probe::path::{Step, StepVerdict};
 
 /// The destination of a packet that left the modelled world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,22 +35,22 @@ pub enum LeftTheWorld {
 }
 
 impl LeftTheWorld {
-    /// The destination of a packet whose last step is this one, if the step's target removed it from the modelled
+    /// The destination of a packet whose last step is this rule, if its target removed the packet from the modelled
     /// world. The caller has checked that the packet was not accepted.
-    pub fn by(step: &Step) -> Option<LeftTheWorld> {
-        let words: Vec<&str> = step.text.split_whitespace().collect();
+    pub fn by(rule: &str, is_stolen: bool) -> Option<LeftTheWorld> {
+        let words: Vec<&str> = rule.split_whitespace().collect();
         let after = |option: &[&str]| {
             let at = words.iter().position(|word| option.contains(word))?;
             words.get(at + 1).copied()
         };
         match after(&["-j", "--jump", "-g", "--goto"])? {
-            "NFQUEUE" if step.verdict == StepVerdict::Stolen => {
+            "NFQUEUE" if is_stolen => {
                 let number = after(&["--queue-num"]).map(|number| (number, number));
                 let range = || after(&["--queue-balance"])?.split_once(':');
                 let (first, last) = number.or_else(range).unwrap_or(("0", "0"));
                 Some(LeftTheWorld::Queued { first: first.parse().ok()?, last: last.parse().ok()? })
             }
-            "QUEUE" if step.verdict == StepVerdict::Stolen => Some(LeftTheWorld::Queued { first: 0, last: 0 }),
+            "QUEUE" if is_stolen => Some(LeftTheWorld::Queued { first: 0, last: 0 }),
             "TPROXY" => Some(LeftTheWorld::Proxied {
                 to: after(&["--on-ip"]).and_then(|address| address.parse().ok()),
                 port: after(&["--on-port"]).and_then(|port| port.parse().ok()).map(Port),

@@ -2,26 +2,8 @@
 
 use std::rc::Rc;
 
-use super::region::Region;
-use super::sets::Sets;
+use super::sets::{Arrivals, Sets};
 use super::walk::TableWalk;
-
-/// The packets that match a rule and none of the rules before it.
-#[derive(Debug, Default)]
-pub struct Arrivals {
-    /// The packets, each with the chain at which its path begins.
-    pub found: Vec<(&'static str, Region)>,
-    /// True if these are all: the sets did not split into too many parts.
-    pub is_all: bool,
-}
-
-impl Arrivals {
-    /// True if some of them may be `wanted`, a function of the chain at which their path begins and the set; also if
-    /// the sets split into too many parts.
-    pub fn may_be(&self, wanted: impl Fn(&str, &Region) -> bool) -> bool {
-        !self.is_all || self.found.iter().any(|(hook, region)| wanted(hook, region))
-    }
-}
 
 impl Sets<'_> {
     /// The packets that reach rule `number` of `chain` and match it.

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::arrivals::Arrivals;
 use super::region::Region;
 use super::universe::Space;
 use crate::net::Family;
@@ -22,6 +21,23 @@ pub struct Sets<'a> {
     pub(super) left: Cell<usize>,
     pub(super) arrivals: RefCell<HashMap<[usize; 3], Rc<Arrivals>>>,
     tables: HashMap<&'a str, TableSets<'a>>,
+}
+
+/// The packets that match a rule and none of the rules before it.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// The packets, each with the chain at which its path begins.
+    pub found: Vec<(&'static str, Region)>,
+    /// True if these are all: the sets did not split into too many parts.
+    pub is_all: bool,
+}
+
+impl Arrivals {
+    /// True if some of them may be `wanted`, a function of the chain at which their path begins and the set; also if
+    /// the sets split into too many parts.
+    pub fn may_be(&self, wanted: impl Fn(&str, &Region) -> bool) -> bool {
+        !self.is_all || self.found.iter().any(|(hook, region)| wanted(hook, region))
+    }
 }
 
 /// The maximum number of steps of all walks together: a few seconds. A ruleset of a few hundred rules needs some
