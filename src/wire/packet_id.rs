@@ -57,7 +57,8 @@ impl PacketId {
     }
 }
 
-/// As if the identifier were the port of who asks, and the sequence number that of who is asked; see [`Flow`].
+/// The ports of an echo message: the identifier is the port of the sender of the request, and the sequence number that
+/// of its receiver; see [`Flow`].
 fn echo_ports(family: Family, kind: u8, id: u16, seq: u16) -> Option<(Port, Port)> {
     match (family, kind) {
         (Family::Ipv4, 8) | (Family::Ipv6, 128) => Some((Port(id), Port(seq))),

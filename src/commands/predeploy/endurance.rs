@@ -238,8 +238,8 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     merge_families(by_family.collect()).into_iter().map(fact).collect()
 }
 
-/// Port, how many were tried, how many opened and how many did not by chance, whose connections count, the rules that are
-/// to blame, and how long the port is shut.
+/// Port, number of tries, number of opened connections and of those lost by chance, the addresses whose connections
+/// count, the rules to blame, and the time for which the port stays closed.
 type DoorLimit = (Port, u16, (Option<usize>, usize), SpentBy, Option<String>, Option<String>);
 
 fn row_in_words(families: &str, (port, tries, (opened, lost), spent_by, blame, wait): DoorLimit) -> Fact {

@@ -204,7 +204,7 @@ impl ConnectionSegment {
         !region.answers().any(cannot)
     }
 
-    /// Whether it has packets of connections that are worked over (`endurance`).
+    /// True if it has packets of the connections of an administrator, which `endurance` tests.
     fn is_of_admins(self, subject: &PredeploySubject, region: &Region) -> bool {
         let clients = region.values(self.clients().0);
         subject.admins.iter().any(|admin| clients.contains(number(*admin)))

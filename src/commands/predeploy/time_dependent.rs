@@ -4,9 +4,9 @@
 //! Such rules are removed, and then loaded without the time-dependent matches, and everything is measured again in each
 //! state: a reason not to deploy in one of them is a reason now.
 //!
-//! Chance (`-m statistic`) decides anew for each packet: a client sends again what it drops, and no connection meets it as
-//! always or never. So these rules stay as they are for the questions about connections, and only what they may let in is
-//! asked both ways.
+//! Chance (`-m statistic`) decides for each packet separately: a client retransmits dropped packets, and no connection
+//! is always or never dropped. So these rules are unchanged in the tests of connections, and only the packets that they
+//! may accept are tested in both states.
 
 use std::collections::BTreeSet;
 
@@ -34,12 +34,12 @@ pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>
     Ok(found)
 }
 
-/// Both moments of those rules of the moment that are `asked` about; the others stay as they are.
-fn at_each_moment(subject: &PredeploySubject, asked: fn(&Rule) -> bool) -> Result<Vec<(String, Answers)>> {
-    let Some(which) = which(subject, asked) else { return Ok(Vec::new()) };
+/// Both states of the time-dependent rules for which `wanted` is true; the other rules are unchanged.
+fn at_each_moment(subject: &PredeploySubject, wanted: fn(&Rule) -> bool) -> Result<Vec<(String, Answers)>> {
+    let Some(which) = which(subject, wanted) else { return Ok(Vec::new()) };
     let of = |moment| {
         let rulesets: Vec<(Family, Source)> =
-            subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source, asked))).collect();
+            subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source, wanted))).collect();
         let then = PredeploySubject { rulesets: &rulesets, ..subject.clone() };
         let measured = Measured { of_the_moment: places(subject), ..measure(&then)? };
         Ok((which.describe(moment), answers_of(&then, &measured)))
@@ -68,15 +68,15 @@ pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
     is_one && !is_by_chance(region) && region.answers().any(|(key, _)| is_of_moment(key))
 }
 
-/// Whether chance decided on packets of a leaf.
+/// True if chance decided on packets of a leaf.
 pub fn is_by_chance(region: &Region) -> bool {
     region.answers().any(|(key, _)| key.starts_with("-m statistic "))
 }
 
 /// The ruleset in this state. Every rule keeps its line.
-fn at(moment: TimeDependentResult, family: Family, source: &Source, asked: fn(&Rule) -> bool) -> Source {
+fn at(moment: TimeDependentResult, family: Family, source: &Source, wanted: fn(&Rule) -> bool) -> Source {
     let listing = Listing::parse(family, source);
-    let rules = of_the_moment(&listing).filter(|rule| asked(rule));
+    let rules = of_the_moment(&listing).filter(|rule| wanted(rule));
     let text = |rule: &Rule| match moment {
         TimeDependentResult::None => String::new(),
         TimeDependentResult::All => rule.without_matches(&OF_THE_MOMENT),
@@ -96,12 +96,12 @@ struct TimeDependentRules {
     matches: BTreeSet<String>,
 }
 
-fn which(subject: &PredeploySubject, asked: fn(&Rule) -> bool) -> Option<TimeDependentRules> {
+fn which(subject: &PredeploySubject, wanted: fn(&Rule) -> bool) -> Option<TimeDependentRules> {
     let listings = subject.rulesets.iter().map(|(family, source)| (source, subject.equipment.listing(*family, source)));
     let mut places = BTreeSet::new();
     let mut matches = BTreeSet::new();
     for (number, (source, listing)) in listings.enumerate() {
-        for rule in of_the_moment(&listing).filter(|rule| asked(rule)) {
+        for rule in of_the_moment(&listing).filter(|rule| wanted(rule)) {
             for module in rule.of_the_moment() {
                 places.insert((number, rule.line, source.name.display().to_string()));
                 matches.insert(format!("-m {}", module.name));

@@ -48,8 +48,8 @@ pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers
     connected(runtime, async |handle| route(handle, setup, strangers).await)
 }
 
-/// Has the host's TCP send again after milliseconds what one of `clients` does not acknowledge: a route of its own with
-/// `rto_min`, see ip-route(8).
+/// Makes the host's TCP retransmit to `clients` after milliseconds: adds a route for each, with `rto_min`, see
+/// ip-route(8).
 pub fn shorten_timers(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, clients: &[IpAddr]) -> Result<()> {
     isolated.assert("adding routes")?;
     connected(runtime, async |handle| add_quick_routes(handle, setup, clients).await)

@@ -35,7 +35,7 @@ pub struct Exchange<'a> {
     services: &'a ListeningSockets,
     paths: Option<&'a mut Paths>,
     ports: PortMatch,
-    /// How often the third segment of a handshake is sent again.
+    /// The number of retransmissions of the third segment of a handshake.
     retries: usize,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Exchange<'a> {
         Ok(Exchange { link, turn: log.lock()?, services, paths, ports, retries: 0 })
     }
 
-    /// The same, with a handshake that goes on where packets are dropped by chance.
+    /// Sets the number of retransmissions of the third segment, for rules that drop packets by chance.
     pub fn with_retries(self, retries: usize) -> Exchange<'a> {
         Exchange { retries, ..self }
     }

@@ -1,5 +1,5 @@
-//! Packets that a rule drops by chance (`-m statistic`) are sent again, as a client and nmap do. Such a rule counts packets
-//! and no time, so nothing waits in between.
+//! Retransmission of packets that a rule drops by chance (`-m statistic`), as by a client and by nmap. Such a rule
+//! depends on packets and not on time, so there is no wait before a retransmission.
 
 use std::net::IpAddr;
 
@@ -13,26 +13,26 @@ use crate::probe::path::{Fate, Step};
 use crate::probe::scan;
 use crate::rules::iptables_save::{Listing, Rule};
 
-/// How often a segment is sent again (`tcp_retries2` in ip-sysctl.rst). A client gives up after 6 SYNs, and its user tries
-/// again.
+/// The number of retransmissions of a segment (`tcp_retries2` in ip-sysctl.rst). A client gives up after 6 SYNs, and
+/// its user tries again.
 pub const TCP_RETRIES: usize = 15;
 
-/// How often a probe is sent again, as by nmap (`--max-retries`).
+/// The number of retransmissions of a probe, as by nmap (`--max-retries`).
 pub const PROBE_RETRIES: usize = 10;
 
 impl Lab<'_> {
-    /// Whether a rule of the lab matches by chance.
+    /// True if a rule of the lab matches by chance.
     pub(in crate::lab) fn has_chance(&self) -> bool {
         self.listings.iter().flat_map(Listing::rules).any(Rule::is_by_chance)
     }
 
-    /// Whether a rule that matches by chance decided on a packet.
+    /// True if a rule that matches by chance decided on a packet.
     pub(super) fn is_by_chance(&self, step: &Step) -> bool {
         let mut rules = self.listings.iter().flat_map(Listing::rules);
         rules.any(|rule| rule.is_by_chance() && Some(rule.line) == step.line && rule.text == step.text)
     }
 
-    /// Where packets are dropped by chance, the host's kernel sends again after milliseconds what these do not acknowledge.
+    /// If a rule matches by chance, makes the host's kernel retransmit after milliseconds to `clients`.
     pub(super) fn shorten_timers(&self, clients: &[IpAddr]) -> Result<()> {
         if !self.has_chance() {
             return Ok(());
@@ -40,7 +40,7 @@ impl Lab<'_> {
         netcfg::shorten_timers(self.isolated, &self.runtime, self.link_setup(), clients)
     }
 
-    /// Sends again each of `probes` that brought no answer, where packets are dropped by chance: the first answer counts.
+    /// If a rule matches by chance, sends each of `probes` without an answer again. The first answer counts.
     pub(in crate::lab) fn send_again(&mut self, probes: &[Probe], observed: &mut [Observation]) -> Result<()> {
         if !self.has_chance() {
             return Ok(());
@@ -59,7 +59,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// Sends again each of `stimuli` that was dropped, or whose connection did not open, where packets are dropped by chance.
+    /// If a rule matches by chance, sends each of `stimuli` that was dropped, or whose connection did not open, again.
     pub(super) fn sweep_again(
         &mut self,
         stimuli: &[Stimulus],
@@ -81,13 +81,14 @@ impl Lab<'_> {
     }
 }
 
-/// Whether a packet, or one of those before it, was dropped. A rule that lets in by chance leaves the rest to a policy.
+/// True if a packet, or one of those before it, was dropped. A rule that accepts by chance leaves the other packets to
+/// a policy.
 fn is_dropped(response: &Response) -> bool {
     let journeys = response.own.iter().chain(&response.answer).chain(&response.others);
     journeys.into_iter().any(|journey| journey.path.fate == Fate::Dropped)
 }
 
-/// Whether an answer came to a probe, and to a connect all that belongs to a connection.
+/// True if the probe was answered; for a connect, if it was accepted and got a greeting.
 fn is_answered(probe: &Probe, observation: &Observation) -> bool {
     let is_whole = || observation.connection.as_ref().is_none_or(|found| found.accepted && !found.greeting.is_empty());
     observation.verdict != scan::no_response(probe.technique) && is_whole()

@@ -142,8 +142,9 @@ impl AfterLoad {
 /// most.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// Waits for a segment that the host's kernel sends again by itself, its timers shortened: each wait is twice as long, and
-/// all are longer than the 3 s for a connection whose handshake measured no round trip (`TCP_TIMEOUT_FALLBACK`).
+/// Waits for a retransmission by the host's kernel, with shortened timers: each wait is twice as long as the one
+/// before, and their sum exceeds the 3 s of a connection whose handshake measured no round trip
+/// (`TCP_TIMEOUT_FALLBACK`).
 const TIMER_WAITS: [Duration; 9] = {
     let mut waits = [Duration::from_millis(16); 9];
     let mut number = 1;
@@ -235,7 +236,7 @@ impl Lab<'_> {
         OpenSession::open(probe, retries, &mut self.link, &self.services)
     }
 
-    /// How often a client sends again at once what did not arrive.
+    /// The number of immediate retransmissions of a client.
     fn retries(&self) -> usize {
         if self.has_chance() { TCP_RETRIES } else { 0 }
     }
@@ -316,7 +317,7 @@ struct Seen {
     packets: usize,
     /// Those that a rule dropped by chance.
     lost: usize,
-    /// The rules that took packets, or led the connection somewhere else.
+    /// The rules that decided on packets, or redirected the connection.
     took: Vec<Step>,
 }
 
@@ -349,9 +350,9 @@ struct OpenSession {
     said: u32,
     /// The client's data that the host has not read.
     unheard: Vec<u8>,
-    /// How often the client sends again at once what did not arrive.
+    /// The number of immediate retransmissions of the client.
     retries: usize,
-    /// Whether the client received a RST.
+    /// True if the client received a RST.
     is_reset: bool,
 }
 
@@ -454,7 +455,8 @@ impl OpenSession {
         Ok(false)
     }
 
-    /// Whether the client has received a segment, which it acknowledges. The host's kernel may send it again meanwhile.
+    /// True if the client has received this text, which it then acknowledges. The host's kernel may retransmit it
+    /// meanwhile.
     fn hears(&mut self, text: &str, link: &mut ProberLink) -> Result<bool> {
         let is_there = |heard: Vec<Vec<u8>>| heard.iter().any(|payload| payload.ends_with(text.as_bytes()));
         let at_once = is_there(self.listen(link)?);

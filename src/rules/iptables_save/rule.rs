@@ -94,8 +94,7 @@ impl Rule {
         self.modules.iter().filter(|module| OF_THE_MOMENT.contains(&module.name.as_str()))
     }
 
-    /// Whether chance, or how many packets came before, decides for each packet whether the rule matches: the next packet is
-    /// another try.
+    /// True if chance, or the number of earlier packets, decides for each packet separately if the rule matches.
     pub fn is_by_chance(&self) -> bool {
         self.modules.iter().any(|module| module.name == BY_CHANCE)
     }

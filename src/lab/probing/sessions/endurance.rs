@@ -49,12 +49,12 @@ pub struct Endurance {
     pub cut: Option<Cut>,
 }
 
-/// Packets that a rule dropped by chance, and TCP sent again.
+/// Packets that a rule dropped by chance, and that TCP retransmitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// How many they are.
+    /// Their number.
     pub count: usize,
-    /// Of how many packets.
+    /// The number of all packets, lost or not.
     pub of: usize,
     /// The rules that dropped them.
     pub took: Vec<Step>,

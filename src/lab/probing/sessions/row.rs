@@ -26,11 +26,11 @@ pub struct ConnectionRow {
     pub tries: u16,
     /// The number that the client opened before one did not open; `None` if all opened.
     pub opened: Option<usize>,
-    /// How many did not open by chance.
+    /// The number that did not open by chance.
     pub lost: usize,
     /// The addresses whose connections count.
     pub spent_by: SpentBy,
-    /// The rules that took packets of those that did not open, if paths are watched.
+    /// The rules that decided on packets of those that did not open, if paths are watched.
     pub took: Vec<Step>,
 }
 
@@ -115,7 +115,7 @@ impl Lab<'_> {
         Ok((!opened).then_some(took))
     }
 
-    /// Whether chance kept a connection out, and no limit.
+    /// True if only rules that match by chance kept a connection out, and no limit.
     fn is_lost(&self, took: &[Step]) -> bool {
         !took.is_empty() && took.iter().all(|step| self.is_by_chance(step))
     }
