@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report/message_template.rs", &["{prefix:?}"]),
     ("report/exec_text.rs", &["{prefix:?}"]),
     // Keys that group equal cases; they are not shown.
-    ("report/verdicts.rs", &["{} {:?} {}", "{:?} {}\\n{}"]),
+    ("report/verdicts/mod.rs", &["{} {:?} {}", "{:?} {}\\n{}"]),
     ("report/diff.rs", &["{:?}{limit}", "{prefix:?}"]),
     ("report/flavours.rs", &["\"{:?}\", record.prefix", "greeting {:?}"]),
     ("report/table.rs", &["\"{:?}\", line.prefix"]),

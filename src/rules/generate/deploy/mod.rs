@@ -35,7 +35,7 @@ fn text(path: &'static str, text: String) -> DeployFile {
 
 const LINK_PATH: &str = "etc/systemd/network/00-mac.link";
 
-const IF_PRE_UP: &str = include_str!("deploy/if-pre-up");
+const IF_PRE_UP: &str = include_str!("if-pre-up");
 
 /// Matches the kernel's name of the interface: a match on the present MAC address would fail the second time, and the
 /// one in the hardware is not known here. systemd.link(5): "OriginalName= [...] Cannot be used to match on names that
@@ -57,10 +57,10 @@ fn link(host: &Host, mac: Mac) -> String {
 
 fn readme(sensor: &Sensor, host: &Host) -> String {
     let mac = match host.mac {
-        Some(mac) => include_str!("deploy/mac.md").replace("{mac}", &mac.to_string()),
+        Some(mac) => include_str!("mac.md").replace("{mac}", &mac.to_string()),
         None => String::new(),
     };
-    include_str!("deploy/README.md")
+    include_str!("README.md")
         .replace("{mac}", &mac)
         .replace("{interface}", &host.interface.to_string())
         .replace("{ssh}", &login(sensor))
