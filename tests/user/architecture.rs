@@ -43,6 +43,14 @@ fn modules_do_not_import_each_other_in_a_circle() {
 }
 
 #[test]
+fn a_module_with_a_folder_is_its_mod_file() {
+    let is_beside_its_folder = |(file, _): &(PathBuf, String)| file.with_extension("").is_dir();
+    let found: Vec<PathBuf> =
+        files(Path::new("src")).into_iter().filter(is_beside_its_folder).map(|(file, _)| file).collect();
+    assert!(found.is_empty(), "move them into their folders, as mod.rs: {found:?}");
+}
+
+#[test]
 fn crate_root_lists_the_rooms_in_floor_order() {
     let root = fs::read_to_string("src/lib.rs").unwrap();
     let listed: Vec<&str> =
