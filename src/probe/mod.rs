@@ -106,13 +106,13 @@ impl Probe {
     /// The third segment of a full connect.
     pub fn handshake_ack(&self, syn_ack: &TcpSegment, ends: &Ends) -> Vec<u8> {
         let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
-        self.kernel_segment(seq, ack, TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
+        self.kernel_segment(seq, ack, TcpFlags::ACK, connected_window(syn_ack)).frame(ends)
     }
 
     /// The RST of a client that closes with linger 0 after it has read `greeting` (Linux: `tcp_send_active_reset`).
     pub fn abort(&self, syn_ack: &TcpSegment, greeting_len: usize, ends: &Ends) -> Vec<u8> {
         let ack = syn_ack.seq.wrapping_add(1).wrapping_add(greeting_len as u32);
-        self.kernel_segment(syn_ack.ack, ack, TcpFlags::RST | TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
+        self.kernel_segment(syn_ack.ack, ack, TcpFlags::RST | TcpFlags::ACK, connected_window(syn_ack)).frame(ends)
     }
 
     /// Any segment of this flow, without options, as a kernel would send it.
@@ -121,16 +121,16 @@ impl Probe {
     }
 
     /// A segment of the client within an established connection: data with `payload`, an acknowledgment without.
-    pub fn within_connection(&self, seq: u32, ack: u32, payload: &[u8], ends: &Ends) -> Vec<u8> {
+    pub fn within_connection(&self, (seq, ack): (u32, u32), window: u16, payload: &[u8], ends: &Ends) -> Vec<u8> {
         let flags = if payload.is_empty() { TcpFlags::ACK } else { TcpFlags::PSH | TcpFlags::ACK };
-        let content = IpPayload::Segment { seq, ack, flags, window: CONNECTED_WINDOW, options: &[], payload };
+        let content = IpPayload::Segment { seq, ack, flags, window, options: &[], payload };
         Crafted { probe: self, look: HeaderStyle::Kernel, content, checksum: Checksum::Right }.frame(ends)
     }
 
     /// The segment with which the client closes an established connection. With a window of 0, the host could not close
     /// it.
-    pub fn closing(&self, seq: u32, ack: u32, ends: &Ends) -> Vec<u8> {
-        self.kernel_segment(seq, ack, TcpFlags::FIN | TcpFlags::ACK, CONNECTED_WINDOW).frame(ends)
+    pub fn closing(&self, (seq, ack): (u32, u32), window: u16, ends: &Ends) -> Vec<u8> {
+        self.kernel_segment(seq, ack, TcpFlags::FIN | TcpFlags::ACK, window).frame(ends)
     }
 
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {
@@ -142,8 +142,15 @@ impl Probe {
 /// Window of every raw probe of nmap.
 const NMAP_WINDOW: u16 = 1024;
 
-/// Window of an established connection of the scanner's kernel, scaled by 10 bits.
-const CONNECTED_WINDOW: u16 = 63;
+/// Window of an established connection of the scanner's kernel: scaled by 10 bits if the host scales its own, too (RFC 7323,
+/// section 2.2). SYNPROXY answers a client without timestamps so that neither does.
+pub fn connected_window(syn_ack: &TcpSegment) -> u16 {
+    const SCALED: u16 = 63;
+    if syn_ack.scales { SCALED } else { SCALED << SCALE }
+}
+
+/// The window scale of `connect()`.
+const SCALE: u8 = 10;
 
 /// Initial window of `connect()`: 44 segments of 1460 bytes, 45 of 1440.
 fn connect_window(family: Family) -> u16 {
@@ -155,7 +162,7 @@ fn connect_window(family: Family) -> u16 {
 fn connect_options(family: Family) -> Vec<u8> {
     let mss: u16 = family.pick(1460, 1440);
     let [high, low] = mss.to_be_bytes();
-    vec![2, 4, high, low, 1, 1, 4, 2, 1, 3, 3, 10]
+    vec![2, 4, high, low, 1, 1, 4, 2, 1, 3, 3, SCALE]
 }
 
 /// The style of the IP header: nmap's or the kernel's.

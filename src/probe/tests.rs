@@ -305,6 +305,7 @@ fn syn_ack(probe: &Probe) -> TcpSegment {
         ack: probe.seq.wrapping_add(1),
         flags: TcpFlags::SYN | TcpFlags::ACK,
         window: 65160,
+        scales: true,
         payload: Vec::new(),
     }
 }

@@ -150,3 +150,23 @@ fn each_new_connection_meets_fresh_limits_whatever_was_opened_before() {
         assert!(!facts.iter().any(|fact| fact.contains("machine has printed something")), "{facts:#?}");
     }
 }
+
+#[test]
+fn a_session_through_synproxy_depends_on_its_sysctl_only() {
+    for flavour in ["nft", "legacy"] {
+        let of = |loose: &str| {
+            let sysctl = format!("net.netfilter.nf_conntrack_tcp_loose={loose}");
+            let input = ["check", "--sensor", "sensor.toml", "--rules", "synproxy.v4", "--iptables", flavour];
+            let ended = scanlab("sessions", &[&input[..], &["--format", "json", "--sysctl", &sysctl]].concat());
+            (facts(&ended.report(), "locked-out"), ended.report().to_string())
+        };
+        let (strict, report) = of("0");
+        assert!(has(&strict, "good: an SSH session of 200 segments each way", "IPv4"), "{flavour}: {strict:#?}");
+        assert!(!has(&strict, "bad: ", "freezes after"), "{flavour}: {strict:#?}");
+        assert!(!strict.iter().any(|fact| fact.contains("has to be let through")), "{flavour}: {strict:#?}");
+        assert!(report.contains("was kept by line 11: ") && !report.contains("was dropped by line 11: "), "{report}");
+        let (loose, _) = of("1");
+        let refused = "bad: a new SSH connection to port 22 is not finished: the handshake breaks off, over IPv4";
+        assert!(has(&loose, refused, "synproxy.v4:12: "), "{flavour}: {loose:#?}");
+    }
+}

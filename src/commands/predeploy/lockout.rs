@@ -107,12 +107,14 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
 /// The results for existing connections, merged over the previous rules and the families.
 fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let mut found: Vec<(LockoutResult, (Before, Family))> = Vec::new();
+    let is_strict = subject.equipment.sysctls.get("net.netfilter.nf_conntrack_tcp_loose") == Some("0");
     for (before, of) in &measured.sessions {
         for (family, port, fate, took) in fates(&of.sessions) {
             let is_of_moment =
                 |step: &Step| step.line.is_some_and(|line| measured.of_the_moment.contains(&(family, line)));
             let fate = match fate {
                 SessionOutcome::Dies if took.iter().any(is_of_moment) => SessionOutcome::DiesByMoment,
+                SessionOutcome::Dies if *before == Before::NoRules && is_strict => SessionOutcome::DiesUnseen,
                 fate => fate,
             };
             found.push(((port, fate, blame(subject, family, &took)), (*before, family)));
@@ -172,6 +174,8 @@ enum SessionOutcome {
     Dies,
     /// A time-dependent rule drops its packets.
     DiesByMoment,
+    /// It is INVALID to a conntrack that has not seen its handshake and takes over no connections.
+    DiesUnseen,
     NeverOpen,
 }
 
@@ -196,6 +200,12 @@ impl SessionOutcome {
             SessionOutcome::DiesByMoment => {
                 let blame = blame.unwrap_or_default();
                 (Assessment::Bad, format!("{open} dies ({places}): {blame}; it takes packets of open connections, too"))
+            }
+            SessionOutcome::DiesUnseen => {
+                let blame = blame.map(|rules| format!("{rules}; ")).unwrap_or_default();
+                let why =
+                    "with nf_conntrack_tcp_loose=0 conntrack takes over no connection whose handshake it has not seen";
+                (Assessment::Bad, format!("{open} dies ({places}): {blame}{why}"))
             }
             SessionOutcome::NeverOpen => (
                 Assessment::Note,

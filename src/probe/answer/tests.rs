@@ -13,7 +13,7 @@ fn probe(technique: Technique) -> Probe {
 fn reply(probe: &Probe, seq: u32, ack: u32, flags: u8) -> Reply {
     let flow = probe.flow;
     let (source, destination) = (flow.port, flow.prober_port);
-    let segment = TcpSegment { source, destination, seq, ack, flags, window: 0, payload: Vec::new() };
+    let segment = TcpSegment { source, destination, seq, ack, flags, window: 0, scales: false, payload: Vec::new() };
     Reply { mac: None, source: flow.host, destination: flow.prober, ttl: 64, body: Body::Tcp(segment) }
 }
 

@@ -149,7 +149,8 @@ impl Response {
             Some(line) => format!(" by line {line}: {}", step.text),
             None => format!(" by {}", step.text),
         });
-        Some(format!("{what} was dropped{}", by.unwrap_or_default()))
+        let fate = if stopped.path.fate == Fate::Stolen { "kept" } else { "dropped" };
+        Some(format!("{what} was {fate}{}", by.unwrap_or_default()))
     }
 
     /// All packets that were observed.

@@ -69,6 +69,8 @@ pub struct TcpSegment {
     pub flags: u8,
     /// Window, in bytes, not scaled.
     pub window: u16,
+    /// True if it has the window scale option (RFC 7323, section 2.2).
+    pub scales: bool,
     /// The payload.
     pub payload: Vec<u8>,
 }
@@ -240,8 +242,19 @@ fn segment(bytes: &[u8]) -> Option<TcpSegment> {
         ack: tcp.get_acknowledgement(),
         flags: tcp.get_flags(),
         window: tcp.get_window(),
+        scales: scales(&bytes[20..header_len]),
         payload: bytes[header_len..].to_vec(),
     })
+}
+
+/// True if the window scale is among these options of a TCP header.
+fn scales(options: &[u8]) -> bool {
+    match options {
+        [3, 3, _, ..] => true,
+        [1, rest @ ..] => scales(rest),
+        [kind, len, ..] if *kind != 0 && *len >= 2 => options.get(usize::from(*len)..).is_some_and(scales),
+        _ => false,
+    }
 }
 
 fn datagram(bytes: &[u8]) -> Option<Datagram> {

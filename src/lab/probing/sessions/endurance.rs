@@ -208,7 +208,7 @@ impl OpenSession {
     /// Sends a segment from the client, again after each wait if it did not arrive. Returns the number of
     /// retransmissions; `None` if it never arrived.
     fn client_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
-        let segment = self.probe.within_connection(self.seq, self.ack, text.as_bytes(), &link.ends);
+        let segment = self.probe.within_connection((self.seq, self.ack), self.window, text.as_bytes(), &link.ends);
         let mut heard: Vec<u8> = Vec::new();
         for (again, wait) in iter::repeat_n(Duration::ZERO, 1 + self.retries).chain(WAITS).enumerate() {
             thread::sleep(wait);
@@ -246,15 +246,15 @@ impl OpenSession {
 
     /// Closes it from both ends: FIN and ACK in each direction.
     pub(super) fn close(self, link: &mut ProberLink) -> Result<()> {
-        let OpenSession { probe, stream, seq, ack, .. } = self;
-        link.send(&probe.closing(seq, ack, &link.ends))?;
+        let OpenSession { probe, stream, seq, ack, window, .. } = self;
+        link.send(&probe.closing((seq, ack), window, &link.ends))?;
         link.fence(|_, _| Ok(()))?;
         // Closing the descriptor would not suffice: a child process that another thread is starting has the socket,
         // too, until its exec. An error means that the connection has ended already.
         let _ = stream.shutdown(Shutdown::Both);
         link.fence(|_, _| Ok(()))?;
-        let (seq, ack) = (seq.wrapping_add(1), ack.wrapping_add(1));
-        link.send(&probe.within_connection(seq, ack, &[], &link.ends))?;
+        let next = (seq.wrapping_add(1), ack.wrapping_add(1));
+        link.send(&probe.within_connection(next, window, &[], &link.ends))?;
         link.fence(|_, _| Ok(()))
     }
 }

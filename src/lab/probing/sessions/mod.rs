@@ -25,9 +25,9 @@ use crate::lab::trace::paths::Traced;
 use crate::lab::{Capture, Lab, WatchedEvents, watch_paths};
 use crate::net::port::Port;
 use crate::net::{Addresses, Family, Protocol};
-use crate::probe::path::{Fate, Path, Step};
+use crate::probe::path::{Fate, Step};
 use crate::probe::scan::Technique;
-use crate::probe::{Probe, ProbeOverrides};
+use crate::probe::{Probe, ProbeOverrides, connected_window};
 use crate::wire::frame::Direction;
 use crate::wire::packet_id::PacketId;
 use crate::wire::reply::{Body, Flow, TcpSegment};
@@ -270,9 +270,13 @@ impl Lab<'_> {
         };
         let traced = paths.read()?;
         let own: Vec<&Traced> = traced.iter().filter(is_ours).collect();
-        let is_taken = |path: &Path| matches!(path.fate, Fate::Dropped | Fate::Rejected | Fate::Stolen);
-        let taken: Vec<&Step> =
-            own.iter().filter(|packet| is_taken(&packet.path)).filter_map(|packet| packet.path.last()).collect();
+        // SYNPROXY keeps the segments of a handshake that it answers; a rule that drops a later one decides.
+        let with = |fates: &[Fate]| -> Vec<&Step> {
+            let packets = own.iter().filter(|packet| fates.contains(&packet.path.fate));
+            packets.filter_map(|packet| packet.path.last()).collect()
+        };
+        let dropped = with(&[Fate::Dropped, Fate::Rejected]);
+        let taken = if dropped.is_empty() { with(&[Fate::Stolen]) } else { dropped };
         let mut seen = Seen { packets: own.len(), ..Seen::default() };
         for step in &taken {
             if !seen.took.contains(step) {
@@ -352,6 +356,8 @@ struct OpenSession {
     unheard: Vec<u8>,
     /// The number of immediate retransmissions of the client.
     retries: usize,
+    /// The client's receive window, as its segments have it.
+    window: u16,
     /// True if the client received a RST.
     is_reset: bool,
 }
@@ -387,8 +393,8 @@ impl OpenSession {
             if let Some(stream) = services.serve(probe.flow.port)?.pop() {
                 stream.set_nonblocking(true).context("work over a connection")?;
                 let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
-                let (said, unheard, is_reset) = (0, Vec::new(), false);
-                return Ok(Ok(OpenSession { probe, stream, seq, ack, said, unheard, retries, is_reset }));
+                let (said, unheard, is_reset, window) = (0, Vec::new(), false, connected_window(&syn_ack));
+                return Ok(Ok(OpenSession { probe, stream, seq, ack, window, said, unheard, retries, is_reset }));
             }
         }
         Ok(Err(Opening::HalfOpen))
@@ -419,7 +425,7 @@ impl OpenSession {
     fn client_says(&mut self, link: &mut ProberLink) -> Result<bool> {
         let text = self.text();
         self.unheard.extend(text.as_bytes());
-        let segment = self.probe.within_connection(self.seq, self.ack, &self.unheard, &link.ends);
+        let segment = self.probe.within_connection((self.seq, self.ack), self.window, &self.unheard, &link.ends);
         for _ in 0..=self.retries {
             link.send(&segment)?;
             self.listen(link)?;
@@ -468,7 +474,7 @@ impl OpenSession {
     }
 
     fn acknowledge(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
-        link.send(&self.probe.within_connection(self.seq, self.ack, &[], &link.ends))?;
+        link.send(&self.probe.within_connection((self.seq, self.ack), self.window, &[], &link.ends))?;
         self.listen(link)
     }
 

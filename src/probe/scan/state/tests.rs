@@ -21,7 +21,7 @@ fn reply(source: &str, body: Body) -> Reply {
 
 fn segment(flags: u8, window: u16) -> Body {
     let (source, destination) = (Port(80), Port(40000));
-    Body::Tcp(TcpSegment { source, destination, seq: 1, ack: 2, flags, window, payload: Vec::new() })
+    Body::Tcp(TcpSegment { source, destination, seq: 1, ack: 2, flags, window, scales: false, payload: Vec::new() })
 }
 
 fn icmp_error(host: &str, kind: u8, code: u8) -> Body {
