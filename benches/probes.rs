@@ -1,6 +1,6 @@
-//! Probes per second, side by side with a bare write/read loop through the same interface and the same rules, in one run;
-//! and the wall time of the whole default run. `cargo bench` as root; `cargo bench -- --link tun` for a TUN. Labs that read
-//! the kernel's log wait for those of other programs: the machine should have nothing else to do.
+//! Probes per second, compared in one run with a bare write/read loop through the same interface and the same rules;
+//! and the wall time of the whole default run. `cargo bench` as root; `cargo bench -- --link tun` for a TUN. Labs that
+//! read the kernel's log wait for those of other programs: the machine should be idle.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use scanlab::sensor::SensorFile;
 const SENSOR: &str = "[sensor]\nssh = 32232\nhoneypot = { SSH = 22 }\n\
     watched = { HTTP = 80, HTTPS = 443, SMB = [139, 445], ADB = 5555 }\n";
 
-/// Rounds of each, in turn, so that a drift of the machine's speed meets both.
+/// Rounds of each, in turn, so that a change of the machine's speed affects both.
 const ROUNDS: usize = 7;
 
 fn main() -> Result<()> {
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The time for each line of rulesets that grow tenfold: the ratio to the smallest stays near 1 where reading is linear.
+/// The time for each line of rulesets that grow tenfold: the ratio to the smallest stays near 1 if reading is linear.
 fn growth() {
     println!("{:<34} {:>12} {:>12} {:>7}", "reading", "lines", "ns/line", "ratio");
     for (name, line) in [
@@ -111,7 +111,7 @@ fn compare(
     Ok(())
 }
 
-/// Our speed as a part of the bare loop's.
+/// The speed of probes relative to the bare loop.
 fn ratio((ours, bare): &(Duration, Duration)) -> f64 {
     bare.as_secs_f64() / ours.as_secs_f64()
 }

@@ -1,4 +1,4 @@
-//! The other files: a systemd `.link` file, what sshd is configured with, lists of vendors, nmap's list of services.
+//! Other files: a systemd `.link` file, the configuration of sshd, lists of vendors, nmap's list of services.
 #![no_main]
 
 use std::fs;
@@ -37,7 +37,7 @@ fuzz_target!(|text: &str| {
     let _ = (services.name_of(Protocol::Tcp, Port(80)), services.most_frequent(Protocol::Tcp, 10));
 });
 
-/// No file outside of the folder is included.
+/// Files outside of the folder are not included.
 fn ports(text: &str) -> Result<Vec<Port>> {
     let path = Path::new(&*FOLDER).join("sshd_config");
     fs::write(&path, text.replace('/', "_").replace("..", "_")).expect("write the file");

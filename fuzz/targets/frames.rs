@@ -1,4 +1,4 @@
-//! Frames of a link: judged as replies, and with a name for each of their bytes.
+//! Frames of a link: parsed as replies, and dissected with a name for each byte.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

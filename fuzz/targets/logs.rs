@@ -1,4 +1,5 @@
-//! Lines of the kernel's log: as /dev/kmsg gives them, as the kernel wrote them, and as rsyslog files them.
+//! Lines of the kernel's log: as /dev/kmsg returns them, as the kernel wrote them, and as rsyslog writes them to a
+//! file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

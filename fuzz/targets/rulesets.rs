@@ -1,4 +1,4 @@
-//! iptables-save text: read, found fault with, broken on purpose, put together again.
+//! Rulesets in iptables-save format: parsed, linted, mutated, and written again.
 #![no_main]
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use scanlab::rules::iptables_save::{self, Listing};
 use scanlab::net::Family;
 use scanlab::rules::{lint, mutant};
 
-/// Mutants are many, and each holds the whole text.
+/// There are many mutants, and each holds the whole text.
 const SHORT: usize = 2000;
 
 fuzz_target!(|text: &str| {

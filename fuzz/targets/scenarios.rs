@@ -1,5 +1,5 @@
-//! TOML: a scenario or a sensor. What is read can be planned for, and a ruleset generated from it holds no rule that a name
-//! wrote.
+//! TOML files: a scenario or a sensor. If one is accepted, it can be planned, and the ruleset generated from it has no
+//! rule that a name inserted.
 #![no_main]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What is written in a word or a line: ports, packets, flags, techniques, addresses, names. What is read is printed so that it
-//! is read as the same again.
+//! Values of one word or line: ports, packets, flags, techniques, addresses, names. An accepted value is printed in a
+//! form that is parsed to the same value.
 #![no_main]
 
 use std::fmt::{Debug, Display};
