@@ -49,6 +49,11 @@ impl Family {
         }
     }
 
+    /// The loopback address.
+    pub fn loopback(self) -> IpAddr {
+        self.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into())
+    }
+
     /// Its name as people write it.
     pub fn title(self) -> &'static str {
         self.pick("IPv4", "IPv6")

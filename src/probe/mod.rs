@@ -25,6 +25,7 @@ pub use craft::ProbeOverrides;
 use self::wire::{Checksum, IpHeader, IpPayload, RawPacket};
 use crate::net::{Family, Mac, Protocol};
 use crate::probe::scan::Technique;
+use crate::wire::headers::Content;
 use crate::wire::reply::{Flow, TcpSegment};
 use crate::wire::tcp_flags::TcpFlags;
 
@@ -63,6 +64,18 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// The number of the protocol (IANA), and the fields after the IP header that rules match.
+    pub fn content(&self) -> (u8, Content) {
+        let (source, destination) = (self.flow.prober_port, self.flow.port);
+        match self.flow.protocol {
+            Protocol::Tcp => (6, Content::Tcp { source, destination, flags: self.flags() }),
+            Protocol::Udp => (17, Content::Udp { source, destination }),
+            Protocol::Icmp => {
+                self.family().pick((1, Content::Icmp { kind: 8, code: 0 }), (58, Content::Icmp { kind: 128, code: 0 }))
+            }
+        }
+    }
+
     /// The family that it is sent in.
     pub fn family(&self) -> Family {
         Family::from_address(self.flow.host)

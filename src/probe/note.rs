@@ -133,18 +133,7 @@ mod tests {
     use crate::probe::path::Fate;
 
     fn path(text: &str, verdict: StepVerdict, fate: Fate) -> Path {
-        let (table, chain) = ("mangle".to_owned(), "PREROUTING".to_owned());
-        let step = Step {
-            table,
-            chain,
-            rule: Some(1),
-            line: Some(3),
-            text: text.to_owned(),
-            verdict,
-            log_prefix: None,
-            rate: None,
-            unread: Vec::new(),
-        };
+        let step = Step::new(("mangle", "PREROUTING"), [Some(1), Some(3)], text, verdict);
         Path { steps: vec![step], conntrack: None, fate }
     }
 

@@ -53,6 +53,26 @@ pub struct Step {
 }
 
 impl Step {
+    /// The step of a rule, or of a policy, that logs nothing, and neither has a rate nor remembers packets.
+    pub fn new(
+        (table, chain): (&str, &str),
+        [rule, line]: [Option<usize>; 2],
+        text: &str,
+        verdict: StepVerdict,
+    ) -> Step {
+        Step {
+            table: table.to_owned(),
+            chain: chain.to_owned(),
+            rule,
+            line,
+            text: text.to_owned(),
+            verdict,
+            log_prefix: None,
+            rate: None,
+            unread: Vec::new(),
+        }
+    }
+
     /// `line 12  -A INPUT ...`
     pub fn quoted(&self) -> String {
         let line = self.line.map(|line| format!("line {line}  ")).unwrap_or_default();

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use crate::net::Protocol;
 use crate::probe::Probe;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, MatchResult, Packet, Rule};
@@ -111,18 +110,7 @@ fn refused(rule: &Rule, clause: &Clause, packet: &Packet) -> String {
 pub fn packet(probe: &Probe, path: &Path, interface: &str, direction: Direction) -> Packet {
     let flow = probe.flow;
     let interface = Some(interface.to_owned());
-    let (source, destination) = (flow.prober_port, flow.port);
-    let content = match flow.protocol {
-        Protocol::Tcp => Content::Tcp { source, destination, flags: probe.flags() },
-        Protocol::Udp => Content::Udp { source, destination },
-        Protocol::Icmp => Content::Icmp { kind: if flow.host.is_ipv4() { 8 } else { 128 }, code: 0 },
-    };
-    let protocol = match (flow.protocol, flow.host.is_ipv4()) {
-        (Protocol::Tcp, _) => 6,
-        (Protocol::Udp, _) => 17,
-        (Protocol::Icmp, true) => 1,
-        (Protocol::Icmp, false) => 58,
-    };
+    let (protocol, content) = probe.content();
     let incoming = Packet {
         family: probe.family(),
         in_interface: interface.clone(),

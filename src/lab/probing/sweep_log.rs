@@ -114,15 +114,8 @@ mod tests {
     /// A response whose path has these LOG rules.
     fn response(prefixes: &[&str]) -> Response {
         let step = |prefix: &&str| Step {
-            rate: None,
-            unread: Vec::new(),
-            table: "filter".to_owned(),
-            chain: "INPUT".to_owned(),
-            rule: Some(1),
-            line: Some(1),
-            text: String::new(),
-            verdict: StepVerdict::Continue,
             log_prefix: Some((*prefix).to_owned()),
+            ..Step::new(("filter", "INPUT"), [Some(1), Some(1)], "", StepVerdict::Continue)
         };
         let path = Path { steps: prefixes.iter().map(step).collect(), conntrack: None, fate: Fate::Accepted };
         let own = Journey { headers: stimulus().headers, direction: Direction::In, path: Arc::new(path) };

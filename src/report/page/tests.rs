@@ -90,17 +90,7 @@ fn check(port: u16, burst_of: Option<u32>) -> Check {
 
 fn probe(port: u16) -> ProbeRecord {
     let RuleHits { table, chain, rule, line, text, .. } = rule(usize::from(port) % RULES + 1);
-    let step = Step {
-        table,
-        chain,
-        rule: Some(rule),
-        line: Some(line),
-        text,
-        verdict: StepVerdict::Drop,
-        log_prefix: None,
-        rate: None,
-        unread: Vec::new(),
-    };
+    let step = Step::new((&table, &chain), [Some(rule), Some(line)], &text, StepVerdict::Drop);
     let path = Arc::new(Path { steps: vec![step], conntrack: None, fate: Fate::Dropped });
     let frame = Frame { at: Duration::ZERO, direction: Direction::In, bytes: vec![0x45; 60], part: FramePart::Probe };
     ProbeRecord {

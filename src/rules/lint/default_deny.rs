@@ -19,7 +19,7 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
 }
 
 fn no_loopback(listing: &Listing, filter: &Table) -> Option<LintFinding> {
-    let host = listing.family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    let host = listing.family.loopback();
     let packets =
         [SYN_TO_NOWHERE, DATAGRAM_TO_NOWHERE].map(|content| packet(listing.family, "lo", host, host, content));
     let line = packets.iter().find_map(|packet| denied(filter, packet))?;

@@ -1,6 +1,6 @@
 //! Selects a packet of a set that the lab can send.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::region::{PacketField, Region};
 use super::universe::Space;
@@ -71,7 +71,7 @@ fn ends(
             });
         }
     }
-    let loopback: IpAddr = space.family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    let loopback = space.family.loopback();
     let over_lo =
         [loopback, host].into_iter().find(|own| has(PacketField::Source, *own) && has(PacketField::Destination, *own));
     let own = over_lo.filter(|_| names.contains(1))?;

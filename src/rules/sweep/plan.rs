@@ -1,7 +1,7 @@
 //! The packets for one ruleset: every combination that its rules can distinguish, or a limited part of them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::flag_coverage::{self, FlagCoverage};
 use super::points::{self, PortPoints};
@@ -241,7 +241,7 @@ impl SweepPlan {
 
     fn add_loopback(&self, stimuli: &mut Vec<Stimulus>) {
         let mut numbering = FlowNumbering::new(self);
-        let loopback: IpAddr = self.family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+        let loopback = self.family.loopback();
         for ends in [(loopback, loopback), (self.host, self.host)] {
             let packets = self.packets(ends, &self.few_octets, &mut numbering);
             let of_tracked = packets.iter().filter(|_| self.tracks);

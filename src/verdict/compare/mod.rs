@@ -218,18 +218,7 @@ fn findings(observation: &Observation) -> CheckFacts {
 fn check(subject: CheckSubject, family: Option<Family>, expected: CheckFacts, observed: CheckFacts) -> Check {
     let outcome = if expected == observed { Outcome::Matched } else { Outcome::Mismatched };
     let why = difference(&expected, &observed);
-    Check {
-        subject,
-        port: None,
-        family,
-        burst_of: None,
-        expected,
-        observed: Some(observed),
-        outcome,
-        line: None,
-        why,
-        explanation: None,
-    }
+    Check { observed: Some(observed), outcome, ..not_run(subject, family, expected, why) }
 }
 
 fn not_run(subject: CheckSubject, family: Option<Family>, expected: CheckFacts, why: String) -> Check {

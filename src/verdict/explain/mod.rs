@@ -15,12 +15,11 @@ mod words;
 use crate::intent::check::Check;
 use crate::intent::explanation::{Cause, Explanation, RuleRef};
 use crate::net::conntrack::ConntrackState;
-use crate::net::{Family, InterfaceName, Protocol};
+use crate::net::{InterfaceName, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, Packet, PlacedRule, Rule};
-use crate::wire::headers::Content;
 use crate::wire::tcp_flags::TcpFlags;
 
 use self::expected_effect::ExpectedEffect;
@@ -163,7 +162,7 @@ fn conntrack(probe: &Probe, path: &Path, listing: &Listing) -> Option<ConntrackS
 
 /// The probe as a rule sees it on arrival.
 fn packet(probe: &Probe, path: &Path, scene: MismatchContext) -> Packet {
-    let (protocol, content) = content(probe);
+    let (protocol, content) = probe.content();
     Packet {
         family: probe.family(),
         in_interface: Some(scene.interface.to_string()),
@@ -173,16 +172,5 @@ fn packet(probe: &Probe, path: &Path, scene: MismatchContext) -> Packet {
         protocol,
         content,
         conntrack: conntrack(probe, path, scene.listing),
-    }
-}
-
-/// The protocol's number (IANA), and the fields after the IP header that rules match.
-fn content(probe: &Probe) -> (u8, Content) {
-    let (source, destination) = (probe.flow.prober_port, probe.flow.port);
-    match (probe.flow.protocol, probe.family()) {
-        (Protocol::Tcp, _) => (6, Content::Tcp { source, destination, flags: probe.flags() }),
-        (Protocol::Udp, _) => (17, Content::Udp { source, destination }),
-        (Protocol::Icmp, Family::Ipv4) => (1, Content::Icmp { kind: 8, code: 0 }),
-        (Protocol::Icmp, Family::Ipv6) => (58, Content::Icmp { kind: 128, code: 0 }),
     }
 }

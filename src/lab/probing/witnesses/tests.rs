@@ -27,17 +27,8 @@ fn probe() -> Probe {
 
 /// A step at a rule that logs with `prefix`, or does not log.
 fn step(table: &str, prefix: Option<&str>, verdict: StepVerdict) -> Step {
-    Step {
-        table: table.to_owned(),
-        chain: "INPUT".to_owned(),
-        rule: Some(1),
-        line: Some(5),
-        text: String::new(),
-        verdict,
-        log_prefix: prefix.map(str::to_owned),
-        rate: None,
-        unread: Vec::new(),
-    }
+    let step = Step::new((table, "INPUT"), [Some(1), Some(5)], "", verdict);
+    Step { log_prefix: prefix.map(str::to_owned), ..step }
 }
 
 fn path(prefixes: &[&str], fate: Fate) -> Arc<Path> {

@@ -148,17 +148,10 @@ impl RuleIndex {
 
 fn rule_step(table: &str, chain: &str, number: usize, rule: &Rule) -> Step {
     let rejects = rule.target.as_ref().is_some_and(|target| target.name == "REJECT");
-    Step {
-        table: table.to_owned(),
-        chain: chain.to_owned(),
-        rule: Some(number),
-        line: Some(rule.line),
-        text: rule.text.clone(),
-        verdict: if rejects { StepVerdict::Reject } else { StepVerdict::Continue },
-        log_prefix: rule.log_prefix(),
-        rate: None,
-        unread: rule.remembers_unread().map(str::to_owned).collect(),
-    }
+    let verdict = if rejects { StepVerdict::Reject } else { StepVerdict::Continue };
+    let unread = rule.remembers_unread().map(str::to_owned).collect();
+    let step = Step::new((table, chain), [Some(number), Some(rule.line)], &rule.text, verdict);
+    Step { log_prefix: rule.log_prefix(), unread, ..step }
 }
 
 fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) -> Step {
@@ -166,17 +159,7 @@ fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) ->
         Policy::Accept => "ACCEPT",
         Policy::Drop => "DROP",
     };
-    Step {
-        table: table.to_owned(),
-        chain: chain.to_owned(),
-        rule: None,
-        line,
-        text: format!(":{chain} {policy}"),
-        verdict: StepVerdict::Continue,
-        log_prefix: None,
-        rate: None,
-        unread: Vec::new(),
-    }
+    Step::new((table, chain), [None, line], &format!(":{chain} {policy}"), StepVerdict::Continue)
 }
 
 /// The verdict of a step. That of a REJECT is also `NF_DROP`; its answer is another packet.

@@ -22,7 +22,7 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::addresses::{can_be_reached, is_extension_header, is_usable};
 use super::{Lead, Stimulus, StimulusSender};
@@ -205,7 +205,7 @@ impl Packet {
 
     fn ends(&self, family: Family, addresses: &Addresses) -> (StimulusSender, IpAddr, IpAddr) {
         let (host, prober) = (addresses.host(family), addresses.prober(family));
-        let loopback: IpAddr = family.pick(Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+        let loopback = family.loopback();
         match self.way {
             Way::ToHost => (StimulusSender::Prober, prober, host),
             Way::From(address) => (StimulusSender::Prober, address, host),

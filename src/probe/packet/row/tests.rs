@@ -1,5 +1,7 @@
 //! Every packet has one text, and every stimulus of a sweep has one.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use proptest::prelude::*;
 
 use super::*;
