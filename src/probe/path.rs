@@ -228,8 +228,9 @@ impl Path {
         self.steps.last()
     }
 
-    /// The prefixes of the LOG rules on the path, in order.
+    /// The prefixes of the LOG rules on the path, in order. A LOG rule whose own match dropped the packet printed nothing.
     pub fn log_prefixes(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().filter_map(|step| step.log_prefix.as_deref())
+        let printed = self.steps.iter().filter(|step| step.verdict != StepVerdict::Drop);
+        printed.filter_map(|step| step.log_prefix.as_deref())
     }
 }

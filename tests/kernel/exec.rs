@@ -434,6 +434,19 @@ fn a_packet_that_a_match_cannot_read_is_not_dropped_by_the_target() {
     assert!(dropped.contains("dropped by line "), "{dropped}");
 }
 
+/// nf_tables traces the drop as that of the LOG rule, which prints nothing.
+#[test]
+fn a_packet_that_the_match_of_a_log_rule_drops_leaves_no_line() {
+    let _machine = share_the_machine();
+    let rules = filter("ACCEPT", "-A INPUT -p tcp -m tcp --tcp-option 8 -j LOG --log-prefix \"opt \"\n");
+    let bench = Bench::new(&rules, &filter("ACCEPT", ""), "22");
+    let tool = ["hping3", "-S", "-c", "1", "203.0.113.10", "-p", "22", "-O", "3"];
+    let output = bench.command(&["--iptables", "nft"], &tool).output().expect("scanlab starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() != Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("dropped by a match that cannot read it, line 5  -A INPUT"), "{text}");
+}
+
 /// x_tables does not trace these paths; an accepted packet leaves the lab's own line.
 #[test]
 fn with_x_tables_verdicts_are_known() {
