@@ -57,9 +57,16 @@ impl ListeningSockets {
         Ok(())
     }
 
+    /// Accepts the connections of a client of `port`, and sends the greeting: those that wait there, or else those that NAT
+    /// led to another port. One client connects at a time.
+    pub fn serve_client_of(&self, port: Port) -> Result<Vec<TcpStream>> {
+        let connections = self.serve(port)?;
+        if connections.is_empty() { self.serve_all() } else { Ok(connections) }
+    }
+
     /// Accepts all waiting connections on `port`, and sends the greeting. The connections close when the result is
     /// dropped; if it is empty, the kernel has completed no handshake.
-    pub fn serve(&self, port: Port) -> Result<Vec<TcpStream>> {
+    fn serve(&self, port: Port) -> Result<Vec<TcpStream>> {
         let greeting = self.listeners.get(&port).and_then(|(_, service)| service.greeting);
         let mut connections = self.accept(port)?;
         for connection in &mut connections {

@@ -116,7 +116,7 @@ impl<'a> Exchange<'a> {
             ledger.shaking_hands = Some(index);
             self.settle(ledger)?;
             ledger.shaking_hands = None;
-            accepted = self.services.serve(probe.flow.port)?;
+            accepted = self.services.serve_client_of(probe.flow.port)?;
             if !accepted.is_empty() {
                 break;
             }

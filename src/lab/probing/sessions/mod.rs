@@ -390,7 +390,7 @@ impl OpenSession {
         for _ in 0..=retries {
             link.send(&probe.handshake_ack(&syn_ack, &link.ends))?;
             link.fence(|_, _| Ok(()))?;
-            if let Some(stream) = services.serve(probe.flow.port)?.pop() {
+            if let Some(stream) = services.serve_client_of(probe.flow.port)?.pop() {
                 stream.set_nonblocking(true).context("work over a connection")?;
                 let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
                 let (said, unheard, is_reset, window) = (0, Vec::new(), false, connected_window(&syn_ack));
