@@ -29,7 +29,8 @@ mistakes! {
     no_default_deny no_ruleset_for_ipv6 no_scan_rules null_new other_burst other_rate output_silences packet_behind_invalid port_before_scan
     port_logs_scans prefix_without_blank reject_not_drop several_lines syn_scan_before_ssh v6_lacks_it wrong_interface wrong_port
     xmas_all_all another_interface answers_dropped denial_too_early destination_elsewhere interface_negated knock_not_done
-    policy_of_raw range_too_short redirect_to_wrong_port rule_in_forward source_elsewhere udp_port_mistyped v6_twin_mistyped
+    dnat_from_wrong_port policy_of_raw range_too_short redirect_from_wrong_port redirect_to_unserved_port redirect_to_wrong_port rule_in_forward source_elsewhere ssh_from_elsewhere ssh_from_too_wide
+    udp_port_mistyped v6_twin_mistyped
 }
 
 /// Mistakes that no change of a single rule can fix without opening a port to more sources and addresses than the rules

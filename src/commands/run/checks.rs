@@ -234,6 +234,8 @@ impl Job {
             listing: listings.iter().find(is_own)?,
             twin: listings.iter().find(|listing| !is_own(listing)),
             interface: &self.scenario.host.interface,
+            listen: &self.scenario.host.listen,
+            ssh_from: self.scenario.sensor.as_ref().map(|sensor| &sensor.ssh_from).filter(|from| from.is_said()),
         })
     }
 

@@ -1,16 +1,19 @@
 //! The harm that a fix must not do: open more than the checks that it resolves expect, or cut a session, SSH, loopback
 //! or neighbour discovery. This is proved on sets of packets; without a proof there is no fix.
 
+use std::net::IpAddr;
+
 use super::job::Job;
 use crate::error::Source;
 use crate::intent::check::Check;
 use crate::intent::scenario::{CheckSubject, Scenario};
 use crate::net::conntrack::ConntrackState::{self, Established, New, Related, Untracked};
 use crate::net::port::Port;
-use crate::net::{Family, Protocol};
+use crate::net::{Family, Network, Protocol};
 use crate::probe::scan::{FilterVerdict, PortState};
 use crate::rules::iptables_save::{Listing, Match};
 use crate::rules::space::{PacketField, Region, Sets, Space, Turned, Values, state_places, turned};
+use crate::sensor::Sensor;
 use crate::wire::headers::Content;
 
 /// True if the ruleset `after` does no harm in place of `before`; `resolved` are the checks that it resolves.
@@ -20,7 +23,8 @@ pub fn is_harmless(job: &Job, family: Family, sources: [&Source; 2], resolved: &
     let space = Space::new(&[&before, &after], &scenario.host.interface);
     let intended = IntendedChange::new(scenario, family, resolved, &after);
     let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
-    RulesetChange { space: &space, sides: &sides, intended: &intended }.is_harmless()
+    let host = scenario.host.addresses.host(family);
+    RulesetChange { space: &space, sides: &sides, intended: &intended, host }.is_harmless()
 }
 
 /// The changes that the checks expect.
@@ -31,6 +35,8 @@ struct IntendedChange {
     kept_out: Values,
     /// The ports with a listener.
     served: Values,
+    /// The SSH ports, and the addresses that may use them; `None` if every address may.
+    ssh: Option<(Values, Values)>,
 }
 
 impl IntendedChange {
@@ -48,7 +54,8 @@ impl IntendedChange {
             protocols: Values::these(contents.iter().map(|(.., protocol)| u128::from(*protocol))),
             ports: ports(|_, _| true),
             kept_out: ports(|check, content| begins(content) && is_kept_out(check)),
-            served: Values::these(scenario.host.listen.iter().map(|port| u128::from(port.0))),
+            served: values(&scenario.host.listen),
+            ssh: scenario.sensor.as_ref().and_then(|sensor| ssh_access(sensor, family)),
         }
     }
 }
@@ -97,7 +104,16 @@ fn ports_after_nat(listing: &Listing) -> Values {
 }
 
 fn one(port: Port) -> Values {
-    Values::these([u128::from(port.0)])
+    values(&[port])
+}
+
+fn values(ports: &[Port]) -> Values {
+    Values::these(ports.iter().map(|port| u128::from(port.0)))
+}
+
+fn ssh_access(sensor: &Sensor, family: Family) -> Option<(Values, Values)> {
+    let sources = sensor.ssh_from.networks(family);
+    sensor.ssh_from.is_said().then(|| (values(&sensor.ssh), Values::from_ranges(sources.iter().map(Network::range))))
 }
 
 /// A ruleset that replaces another.
@@ -106,12 +122,52 @@ struct RulesetChange<'a> {
     /// Before and after.
     sides: &'a [Sets<'a>; 2],
     intended: &'a IntendedChange,
+    host: IpAddr,
+}
+
+/// Packets that pass nat PREROUTING and that filter accepts, as they were sent.
+struct Arrival {
+    region: Region,
+    /// True if nat changed them.
+    is_changed: bool,
+    /// True if they are for another machine.
+    leads_on: bool,
 }
 
 impl RulesetChange<'_> {
     fn is_harmless(&self) -> bool {
-        let is_harm = |turned: &Turned| if turned.is_opened { self.opens_more(turned) } else { self.cuts(turned) };
+        let is_harm = |turned: &Turned| match turned.is_opened {
+            _ if (turned.table.as_str(), turned.hook) == ("nat", "PREROUTING") => self.leads_astray(turned),
+            true => self.opens_more(turned),
+            false => self.cuts(turned),
+        };
         turned(self.sides).is_ok_and(|turned| !turned.iter().any(is_harm))
+    }
+
+    /// True if packets for which nat PREROUTING has another result reach more than intended, or no longer reach a
+    /// service. A port without a listener is not opened by a rule that no longer redirects it.
+    fn leads_astray(&self, turned: &Turned) -> bool {
+        let [Some(before), Some(after)] = [0, 1].map(|side| self.arrivals(side, &turned.region)) else { return true };
+        let of = |region: &Region| Turned { region: region.clone(), ..turned.clone() };
+        let opens = |arrival: &Arrival| {
+            (arrival.is_changed || self.is_served(&arrival.region)) && self.opens_more(&of(&arrival.region))
+        };
+        match turned.is_opened {
+            true => after.iter().any(|arrival| arrival.leads_on || opens(arrival)),
+            false => before.iter().any(|arrival| self.cuts(&of(&arrival.region))),
+        }
+    }
+
+    /// Those of `region`, before nat PREROUTING, that filter accepts; `None` if there are too many sets.
+    fn arrivals(&self, side: usize, region: &Region) -> Option<Vec<Arrival>> {
+        let sets = &self.sides[side];
+        let led = sets.led(region, self.host).ok()?.into_iter();
+        let changed = led.map(|led| Arrival { region: led.region, is_changed: true, leads_on: !led.is_for_host });
+        let leaves = sets.leaves(("nat", "PREROUTING"), region).ok()?.into_iter();
+        let kept: Vec<Region> = leaves.filter(|leaf| &*leaf.end == "ACCEPT").map(|leaf| leaf.region).collect();
+        let kept = self.let_in(side, &kept)?.into_iter();
+        let kept = kept.map(|region| Arrival { region, is_changed: false, leads_on: false });
+        Some(changed.chain(kept).collect())
     }
 
     /// True if the change opens more than intended. Packets of a connection may pass. Packets that begin one may pass
@@ -127,7 +183,11 @@ impl RulesetChange<'_> {
         let is_intended = match turned.hook {
             "FORWARD" => false,
             "OUTPUT" | "POSTROUTING" => is_intended_at(PacketField::SourcePort),
-            _ => is_intended_at(PacketField::DestinationPort) && !self.is_restricted(region),
+            _ => {
+                is_intended_at(PacketField::DestinationPort)
+                    && !self.is_restricted(region)
+                    && !self.is_of_strangers(region)
+            }
         };
         !is_session && !is_intended
     }
@@ -136,8 +196,8 @@ impl RulesetChange<'_> {
     fn is_restricted(&self, region: &Region) -> bool {
         let link = Values::these([0]);
         let links = self.space.everything.values(PacketField::In).difference(&Values::these([LOOPBACK]));
-        let Some(open) = self.let_in(&self.connections(region, &link)) else { return true };
-        let Some(open_over_any) = self.let_in(&self.connections(region, &links)) else { return true };
+        let Some(open) = self.let_in(0, &self.connections(region, &link)) else { return true };
+        let Some(open_over_any) = self.let_in(0, &self.connections(region, &links)) else { return true };
         let is_condition = |key: &str| !["-m limit", "-m hashlimit"].iter().any(|rate| key.starts_with(rate));
         let has_more_conditions =
             open.iter().flat_map(Region::answers).any(|(key, answer)| answer && is_condition(key));
@@ -145,8 +205,10 @@ impl RulesetChange<'_> {
             !open.is_empty() && !is_within(region, field, &all(open, field).union(besides))
         };
         let none = Values::from_ranges([]);
+        let is_ssh = |(ports, _): &&(Values, Values)| is_within(region, PacketField::DestinationPort, ports);
+        let intended = self.intended.ssh.as_ref().filter(is_ssh).map_or(&none, |(_, sources)| sources);
         let has_other_addresses =
-            [PacketField::Source, PacketField::Destination].iter().any(|field| has_more(*field, &open, &none));
+            has_more(PacketField::Source, &open, intended) || has_more(PacketField::Destination, &open, &none);
         has_other_addresses
             || has_more_conditions
             || has_more(PacketField::In, &open_over_any, &Values::these([0, LOOPBACK]))
@@ -164,9 +226,16 @@ impl RulesetChange<'_> {
         self.space.universe("filter", "INPUT").into_iter().filter_map(begin).collect()
     }
 
-    /// Those of `starts` that filter accepts before the change; `None` if there are too many sets.
-    fn let_in(&self, starts: &[Region]) -> Option<Vec<Region>> {
-        let leaves = starts.iter().map(|start| self.sides[0].leaves(("filter", "INPUT"), start));
+    /// True if some of it goes to an SSH port from an address that the sensor does not name.
+    fn is_of_strangers(&self, region: &Region) -> bool {
+        let is_ssh = |(ports, _): &&(Values, Values)| meets(region, PacketField::DestinationPort, ports);
+        let ssh = self.intended.ssh.as_ref().filter(is_ssh);
+        ssh.is_some_and(|(_, sources)| !is_within(region, PacketField::Source, sources))
+    }
+
+    /// Those of `starts` that filter accepts before the change (0) or after it (1); `None` if there are too many sets.
+    fn let_in(&self, side: usize, starts: &[Region]) -> Option<Vec<Region>> {
+        let leaves = starts.iter().map(|start| self.sides[side].leaves(("filter", "INPUT"), start));
         let leaves = leaves.collect::<Result<Vec<_>, _>>().ok()?.concat();
         let accepts = |end: &str| end.trim_start_matches("-j ") == "ACCEPT";
         Some(leaves.into_iter().filter(|leaf| accepts(&leaf.end)).map(|leaf| leaf.region).collect())
@@ -190,10 +259,21 @@ impl RulesetChange<'_> {
             "OUTPUT" | "POSTROUTING" => {
                 is_loopback || !is_within(region, PacketField::DestinationPort, &self.intended.ports)
             }
-            _ => is_loopback || meets(region, PacketField::Protocol, &Values::these([6])) && self.is_served(region),
+            _ => {
+                let is_of_service = meets(region, PacketField::Protocol, &Values::these([6])) && self.is_served(region);
+                is_loopback || is_of_service && !self.is_of_strangers_alone(region)
+            }
         };
         let is_spared = !goes_out && (self.is_of_few_ports(region) || self.is_of_no_interface(region));
         self.is_neighbour_discovery(region) || !is_spared && (is_session || is_new && is_needed)
+    }
+
+    /// True if all of it goes to SSH ports from addresses that the sensor does not name.
+    fn is_of_strangers_alone(&self, region: &Region) -> bool {
+        let are_strangers = |(ports, sources): &(Values, Values)| {
+            is_within(region, PacketField::DestinationPort, ports) && !meets(region, PacketField::Source, sources)
+        };
+        self.intended.ssh.as_ref().is_some_and(are_strangers)
     }
 
     fn is_neighbour_discovery(&self, region: &Region) -> bool {
@@ -257,6 +337,17 @@ mod tests {
 
     /// As above, for a host with listeners on 22 and 80, and a change that resolves a check of port `intended`.
     fn is_harmless(family: Family, before: &str, after: &str, intended: u128) -> bool {
+        is_harmless_for(family, before, after, intended, None)
+    }
+
+    fn is_harmless_for(
+        family: Family,
+        before: &str,
+        after: &str,
+        intended: u128,
+        ssh: Option<(Values, Values)>,
+    ) -> bool {
+        let kept_out = if ssh.is_some() { Values::these([]) } else { Values::these([intended]) };
         let listing = |rules: &str| {
             let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n");
             Listing::parse(family, &Source { name: "rules".into(), text: text.into() })
@@ -266,11 +357,16 @@ mod tests {
         let intended = IntendedChange {
             protocols: Values::these([6]),
             ports: Values::these([intended]),
-            kept_out: Values::these([intended]),
+            kept_out,
             served: Values::these([22, 80]),
+            ssh,
         };
         let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
-        RulesetChange { space: &space, sides: &sides, intended: &intended }.is_harmless()
+        let host = match family {
+            Family::Ipv4 => [203, 0, 113, 10].into(),
+            Family::Ipv6 => "2001:db8::10".parse().expect("an address"),
+        };
+        RulesetChange { space: &space, sides: &sides, intended: &intended, host }.is_harmless()
     }
 
     #[test]
@@ -303,6 +399,55 @@ mod tests {
         let some = "-A INPUT -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT\n";
         let (before, after) = (format!("{CARRY_ON}{some}{DENY}"), format!("{CARRY_ON}{SSH}{DENY}"));
         assert!(!is_harmless(Family::Ipv4, &before, &after, 22));
+    }
+
+    /// The same with rules of nat before and after, on a host that listens on 22, 80 and 2222, for a check of port 22.
+    fn is_harmless_nat(before: &str, after: &str) -> bool {
+        let text = |nat: &str| {
+            format!(
+                "*nat\n:PREROUTING ACCEPT [0:0]\n{nat}COMMIT\n*filter\n:INPUT DROP [0:0]\n{CARRY_ON}\
+                 -A INPUT -p tcp --dport 2222 -j ACCEPT\n-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT\n"
+            )
+        };
+        let listing =
+            |nat: &str| Listing::parse(Family::Ipv4, &Source { name: "rules".into(), text: text(nat).into() });
+        let (before, after) = (listing(before), listing(after));
+        let space = Space::new(&[&before, &after], &"eth0".parse().expect("an interface"));
+        let intended = IntendedChange {
+            protocols: Values::these([6]),
+            ports: Values::these([22]),
+            kept_out: Values::these([]),
+            served: Values::these([22, 80, 2222]),
+            ssh: None,
+        };
+        let sides = [&before, &after].map(|side| Sets::new(space.clone(), side));
+        let host = [203, 0, 113, 10].into();
+        RulesetChange { space: &space, sides: &sides, intended: &intended, host }.is_harmless()
+    }
+
+    #[test]
+    fn redirection_of_the_port_that_is_asked_for_is_harmless() {
+        let redirect = |port: &str| format!("-A PREROUTING -p tcp --dport {port} -j REDIRECT --to-ports 2222\n");
+        assert!(is_harmless_nat(&redirect("32"), &redirect("22")));
+        assert!(!is_harmless_nat(&redirect("32"), &redirect("33")), "another port is led to the service");
+        assert!(!is_harmless_nat(&redirect("32"), &redirect("22:23")), "one more port is led to the service");
+        assert!(!is_harmless_nat(&redirect("80"), &redirect("22")), "a port that is served is no longer led");
+        let away = "-A PREROUTING -p tcp --dport 22 -j DNAT --to-destination 10.0.0.1\n";
+        assert!(!is_harmless_nat("", away), "it is led to another machine");
+    }
+
+    #[test]
+    fn a_source_of_ssh_that_the_sensor_does_not_name_is_opened_by_no_fix() {
+        let from = |source: &str| format!("{CARRY_ON}-A INPUT -s {source} -p tcp --dport 22 -j ACCEPT\n{DENY}");
+        let sources = Values::from_ranges([0xc000_0200..=0xc000_02ff]);
+        let ssh = || Some((Values::these([22]), sources.clone()));
+        let is_harmless = |before: &str, after: &str| is_harmless_for(Family::Ipv4, before, after, 22, ssh());
+        assert!(is_harmless(&from("192.0.20.0/24"), &from("192.0.2.0/24")));
+        assert!(is_harmless(&from("192.0.0.0/16"), &from("192.0.2.0/24")));
+        assert!(!is_harmless(&from("192.0.20.0/24"), &from("192.0.2.0/23")), "strangers get in");
+        assert!(!is_harmless(&from("192.0.2.0/24"), &from("192.0.2.0/25")), "a half of the network is cut");
+        let stateless = |source: &str| from(source).replace(CARRY_ON, "");
+        assert!(!is_harmless(&stateless("192.0.20.0/24"), &stateless("192.0.2.0/24")), "open sessions are cut");
     }
 
     #[test]

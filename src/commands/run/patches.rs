@@ -160,7 +160,8 @@ async fn run_checks(job: &Job, family: Family, patched: &Source, workforce: &Lab
 fn fixed_checks(before: &[Check], after: &[Check], index: usize) -> Option<Vec<bool>> {
     let well: Vec<bool> = after.iter().map(|check| check.outcome == Outcome::Matched).collect();
     let harmless = |(before, after): (&Check, &Check)| {
-        before.observed == after.observed || (still_fails(before) && after.outcome == Outcome::Matched)
+        let was_ill = still_fails(before) || before.outcome == Outcome::NotRun;
+        before.observed == after.observed || (was_ill && after.outcome == Outcome::Matched)
     };
     (before.len() == after.len() && well[index] && before.iter().zip(after).all(harmless)).then_some(well)
 }

@@ -57,8 +57,8 @@ impl ListeningSockets {
         Ok(())
     }
 
-    /// Accepts the connections of a client of `port`, and sends the greeting: those that wait there, or else those that NAT
-    /// led to another port. One client connects at a time.
+    /// Accepts the connections of the only client, which asked for `port`, and sends the greeting. They wait on that port,
+    /// or on the one that NAT redirected them to.
     pub fn serve_client_of(&self, port: Port) -> Result<Vec<TcpStream>> {
         let connections = self.serve(port)?;
         if connections.is_empty() { self.serve_all() } else { Ok(connections) }

@@ -11,6 +11,8 @@ use crate::rules::iptables_save::HOOKS;
 pub struct Turned {
     /// The packets.
     pub region: Region,
+    /// The table that they pass.
+    pub table: String,
     /// The chain at which they begin.
     pub hook: &'static str,
     /// True if the second ruleset passes them, and the first does not.
@@ -49,7 +51,9 @@ fn of_start(
     for before in one.leaves((table, hook), start)? {
         for after in other.leaves((table, hook), &before.region)? {
             let is_other_nat = table == "nat" && before.end != after.end;
-            let mut add = |is_opened| found.push(Turned { region: after.region.clone(), hook, is_opened });
+            let mut add = |is_opened| {
+                found.push(Turned { region: after.region.clone(), table: table.to_owned(), hook, is_opened })
+            };
             match (passes(&before.end), passes(&after.end)) {
                 (false, true) => add(true),
                 (true, false) => add(false),

@@ -75,6 +75,48 @@ fn by_target<'a>(
     fitting.min_by_key(|stand| (refusals(stand, sight.packet(stand)), !names(stand)))
 }
 
+/// The nat rule that was probably intended to redirect the packet: its `--dport` is similar to the port of the packet.
+/// If a rule was `meant` to accept the packet, it must match the port after the redirection. If the host listens on
+/// that port, a single different digit is similar enough (22 and 32).
+pub fn leads_from_similar_port<'a>(
+    sight: &PacketView<'a>,
+    meant: Option<PlacedRule>,
+    listen: &[Port],
+) -> Option<PlacedRule<'a>> {
+    let lets_in = |nat: &PlacedRule| {
+        let port = meant.and_then(|meant| Some((meant, nat.rule.target.as_ref()?.new_port(port(sight.sent())?)?)));
+        port.is_none_or(|(meant, port)| names_port(&meant, &with_port(sight.sent(), port)))
+    };
+    let is_it = |nat: &PlacedRule| {
+        let packet = sight.packet(nat);
+        let given = port(sight.sent()).and_then(|from| nat.rule.target.as_ref()?.new_port(from));
+        let is_similar = |given: Port| {
+            names_similar_port(nat, packet) || listen.contains(&given) && names_port_but_for_a_digit(nat, packet)
+        };
+        refusals(nat, packet) == 1 && !names_port(nat, packet) && given.is_some_and(is_similar)
+    };
+    let is_named = meant.is_some_and(|meant| refusals(&meant, sight.packet(&meant)) == 0);
+    sight.rules().filter(|stand| stand.table == "nat" && !is_named).find(|nat| is_it(nat) && lets_in(nat))
+}
+
+/// The destination port.
+pub(super) fn port(packet: &Packet) -> Option<Port> {
+    match packet.content {
+        Content::Tcp { destination, .. } | Content::Udp { destination, .. } => Some(destination),
+        Content::Icmp { .. } | Content::Other => None,
+    }
+}
+
+/// The packet with another destination port.
+pub(super) fn with_port(packet: &Packet, destination: Port) -> Packet {
+    let content = match packet.content {
+        Content::Tcp { source, flags, .. } => Content::Tcp { source, destination, flags },
+        Content::Udp { source, .. } => Content::Udp { source, destination },
+        other => other,
+    };
+    Packet { content, ..packet.clone() }
+}
+
 /// The number of clauses of the rule that refuse the packet.
 fn refusals(stand: &PlacedRule, packet: &Packet) -> usize {
     stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == MatchResult::No).count()
@@ -96,6 +138,17 @@ fn names_similar_port(stand: &PlacedRule, packet: &Packet) -> bool {
         _ => false,
     };
     stand.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
+}
+
+fn names_port_but_for_a_digit(stand: &PlacedRule, packet: &Packet) -> bool {
+    let sent = port(packet).map(|port| port.to_string()).unwrap_or_default();
+    let is_alike = |other: u16| {
+        let other = other.to_string();
+        other.len() == sent.len() && other.bytes().zip(sent.bytes()).filter(|(one, other)| one != other).count() == 1
+    };
+    let names =
+        |ask: &Match| matches!(ask, Match::DestinationPorts(ports) if ports.iter().any(|port| is_alike(port.0)));
+    sent.len() > 1 && stand.rule.clauses.iter().any(|clause| !clause.negated && names(&clause.ask))
 }
 
 /// True if the ports are neighbours, one begins or ends with the other (22 and 2222), one digit differs or is missing,

@@ -15,11 +15,13 @@ mod words;
 use crate::intent::check::Check;
 use crate::intent::explanation::{Cause, Explanation, RuleRef};
 use crate::net::conntrack::ConntrackState;
+use crate::net::port::Port;
 use crate::net::{InterfaceName, Protocol};
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::path::{Path, Step};
 use crate::rules::iptables_save::{Clause, Listing, Match, Packet, PlacedRule, Rule};
+use crate::sensor::SshFrom;
 use crate::wire::tcp_flags::TcpFlags;
 
 use self::expected_effect::ExpectedEffect;
@@ -34,6 +36,10 @@ pub struct MismatchContext<'a> {
     pub twin: Option<&'a Listing>,
     /// The interface that the rules name.
     pub interface: &'a InterfaceName,
+    /// The ports on which the host listens.
+    pub listen: &'a [Port],
+    /// The networks that may use SSH; `None` if every address may.
+    pub ssh_from: Option<&'a SshFrom>,
 }
 
 /// The facts about a mismatch, before they are put into words.

@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{MismatchContext, PlacedRule};
+use super::{MismatchContext, PlacedRule, intended};
 use crate::net::port::Port;
 use crate::probe::path::Path;
 use crate::rules::iptables_save::{HOOKS, Listing, Packet};
-use crate::wire::headers::Content;
 
 /// A packet and the hooks on its path.
 pub struct PacketView<'a> {
@@ -95,8 +94,10 @@ impl<'a> PacketView<'a> {
             "OUTPUT" => !["raw", "mangle", "nat"].contains(&table),
             _ => true,
         };
-        self.hooks_of(table, chain)
-            .is_some_and(|hooks| hooks.iter().filter(|hook| self.passes.contains(*hook)).all(is_after))
+        // A ruleset without the table has no chain of it.
+        let own: BTreeSet<&str> = HOOKS.into_iter().filter(|hook| *hook == chain).collect();
+        let hooks = self.hooks_of(table, chain).unwrap_or(&own);
+        !hooks.is_empty() && hooks.iter().filter(|hook| self.passes.contains(*hook)).all(is_after)
     }
 }
 
@@ -135,18 +136,10 @@ fn hooks_by_chain(listing: &Listing) -> BTreeMap<(String, String), BTreeSet<&'st
 
 /// The packet with the port that a rule on its path gave it, if the rule names one.
 fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, NatChange)> {
-    let from = match packet.content {
-        Content::Tcp { destination, .. } | Content::Udp { destination, .. } => destination,
-        Content::Icmp { .. } | Content::Other => return None,
-    };
+    let from = intended::port(packet)?;
     let stands = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| listing.placed(step));
     let change = stands.filter_map(|stand| change_by(&stand, from)).next().filter(|change| change.to != from)?;
-    let content = match packet.content {
-        Content::Tcp { source, flags, .. } => Content::Tcp { source, destination: change.to, flags },
-        Content::Udp { source, .. } => Content::Udp { source, destination: change.to },
-        other => other,
-    };
-    Some((Packet { content, ..packet.clone() }, change))
+    Some((intended::with_port(packet, change.to), change))
 }
 
 fn change_by(stand: &PlacedRule, from: Port) -> Option<NatChange> {

@@ -133,14 +133,21 @@ impl<'a> Diagnoser<'a, '_> {
         if let Some(answer) = self.observation.answer_path.as_deref().filter(taken) {
             return Judgement { took: answer.last(), ..self.judgement(Cause::AnswerTaken) };
         }
+        let was_led = self.sight.change("filter", "INPUT").is_some();
+        let nat = |meant| intended::leads_from_similar_port(self.sight, meant, self.scene.listen).filter(|_| !was_led);
         match self.path.fate {
-            Fate::Accepted if state == PortState::Open => self.judgement(Cause::NotListening),
+            Fate::Accepted if state == PortState::Open => {
+                nat(None).map_or_else(|| self.judgement(Cause::NotListening), |nat| self.why_not(nat))
+            }
             Fate::Accepted if state == PortState::Closed => self.judgement(Cause::Listening),
             Fate::Vanished => self.judgement(Cause::Vanished),
-            _ => match self.meant(goal) {
-                Some(meant) => self.why_not(meant),
-                None => self.judgement(self.unless_policy(self.unforeseen())),
-            },
+            _ => {
+                let meant = self.meant(goal);
+                match nat(meant).or(meant) {
+                    Some(meant) => self.why_not(meant),
+                    None => self.judgement(self.unless_policy(self.unforeseen())),
+                }
+            }
         }
     }
 

@@ -29,17 +29,18 @@ pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandi
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
             let moves = [builder.move_taker_down(), builder.move_up(), builder.move_denial_down()].concat();
-            [moves, builder.out_of_list(), builder.delete_taker(), builder.let_in()].concat()
+            [moves, builder.narrow_source(), builder.out_of_list(), builder.delete_taker(), builder.let_in()].concat()
         }
         Cause::ConntrackState => [builder.drop_clause(), builder.move_up()].concat(),
         Cause::TcpFlags => [builder.right_flags(), builder.right_flags_and_up()].concat(),
         Cause::OtherMatch => {
-            let edits =
-                [builder.right_port(), builder.right_new_port(), builder.right_interface(), builder.unnegated()]
-                    .concat();
+            let edits = [builder.right_port(), builder.right_new_port(), builder.right_interface()].concat();
+            let edits = [edits, builder.unnegated(), builder.right_source()].concat();
             [edits, builder.drop_clause(), builder.let_in()].concat()
         }
-        Cause::TooBroad => [builder.only_new(), builder.out_of_list(), builder.delete_taker()].concat(),
+        Cause::TooBroad => {
+            [builder.only_new(), builder.narrow_source(), builder.out_of_list(), builder.delete_taker()].concat()
+        }
         Cause::LoggedTwice => builder.delete_taker(),
         Cause::OtherOrder => builder.log_before(),
         Cause::Reject => builder.silence(),
@@ -54,9 +55,11 @@ pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandi
         Cause::NoRule => [builder.copy_of_twin(), builder.let_in()].concat(),
         Cause::NatTable => builder.log_where_it_is_taken(),
         Cause::ChainNotReached => {
-            [builder.right_port(), builder.right_interface(), builder.drop_clause(), builder.jump()].concat()
+            let edits = [builder.right_port(), builder.right_interface(), builder.right_source()].concat();
+            [edits, builder.drop_clause(), builder.jump()].concat()
         }
-        Cause::NoRuleset | Cause::LimitSpent | Cause::NotListening | Cause::Listening | Cause::Vanished => Vec::new(),
+        Cause::NotListening => builder.right_new_port(),
+        Cause::NoRuleset | Cause::LimitSpent | Cause::Listening | Cause::Vanished => Vec::new(),
     }
 }
 

@@ -30,11 +30,14 @@ impl<'a> PatchBuilder<'a> {
             return Vec::new();
         };
         let protocol = self.protocol();
-        let rule = |interface: &str| format!("-A {}{interface} -p {protocol} --dport {ports} -j ACCEPT", step.chain);
+        let rule = |from: &str| format!("-A {}{from} -p {protocol} --dport {ports} -j ACCEPT", step.chain);
         // If the port is open on other interfaces, open it on this one only.
         let over = format!(" -i {}", self.scene.interface);
-        let interfaces = if step.chain == "OUTPUT" { vec![""] } else { vec!["", over.as_str()] };
-        interfaces.into_iter().flat_map(|interface| self.added(step, rule(interface))).collect()
+        let source = self.ssh_networks().into_iter().find(|network| network.contains(self.finding.packet.source));
+        let mut from =
+            source.map(|network| format!(" -s {network}")).map_or_else(|| vec![String::new()], |one| vec![one]);
+        from.extend((step.chain != "OUTPUT").then_some(over));
+        from.iter().flat_map(|from| self.added(step, rule(from))).collect()
     }
 
     /// Adds a rule that drops packets of the protocol that arrive on the interface and no rule matches; or else changes

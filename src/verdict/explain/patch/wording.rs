@@ -3,9 +3,10 @@
 use super::super::PlacedRule;
 use super::{PatchBuilder, PatchCandidate, names_one_port, replaced, text_of};
 use crate::log_line::NFLOG_NAME;
+use crate::net::Network;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
-use crate::rules::iptables_save::{Clause, Edit, Match, Rule};
+use crate::rules::iptables_save::{Clause, Edit, Match, MatchResult, Rule};
 use crate::verdict::explain::expected_effect::ExpectedEffect;
 use crate::verdict::explain::intended::are_similar_ports;
 use crate::wire::headers::Content;
@@ -78,23 +79,63 @@ impl<'a> PatchBuilder<'a> {
         vec![replaced(taker.rule, text, words)]
     }
 
-    /// Changes the target port of a nat rule to the similar one that filter accepts.
+    /// Changes the target port of a nat rule to the similar one that filter accepts, or that the host listens on.
     pub(super) fn right_new_port(&self) -> Vec<PatchCandidate> {
         let Some(change) = self.finding.change.filter(|change| change.range.0 == change.range.1) else {
             return Vec::new();
         };
-        let Some((_, clause)) = self.finding.refusal().filter(|(_, clause)| !clause.negated) else { return Vec::new() };
-        let Match::DestinationPorts(ports) = &clause.ask else { return Vec::new() };
-        let is_meant = |port: &Port| *port != change.from && are_similar_ports(*port, change.to);
-        let Some(port) = ports.iter().find(is_meant) else { return Vec::new() };
-        let Some(nat) = self.scene.listing.placed_rules().find(|stand| stand.rule.line == change.line) else {
-            return Vec::new();
+        let asked = self.finding.refusal().filter(|(_, clause)| !clause.negated).map(|(_, clause)| &clause.ask);
+        let named: Vec<Port> = match asked {
+            Some(Match::DestinationPorts(ports)) => ports.iter().collect(),
+            _ => Vec::new(),
         };
-        let Some(target) = &nat.rule.target else { return Vec::new() };
-        let text = nat.rule.text.get(target.span.clone()).unwrap_or_default();
-        let Some(start) = text.strip_suffix(&change.to.to_string()) else { return Vec::new() };
-        let words = format!("write port {port} in line {}", nat.rule.line);
-        vec![replaced(nat.rule, nat.rule.with_target(&format!("{start}{port}")), words)]
+        let is_meant = |port: &Port| *port != change.from && *port != change.to && are_similar_ports(*port, change.to);
+        let mut ports: Vec<Port> = named.iter().chain(self.scene.listen).copied().filter(is_meant).collect();
+        ports.dedup();
+        let nat = self.scene.listing.placed_rules().find(|stand| stand.rule.line == change.line);
+        let Some(nat) = nat else { return Vec::new() };
+        let written = |port: &Port| {
+            let words = format!("write port {port} in line {}", nat.rule.line);
+            Some(replaced(nat.rule, with_new_port(nat.rule, change.to, *port)?, words))
+        };
+        ports.iter().filter_map(written).collect()
+    }
+
+    /// Writes the network of `ssh_from` that contains the source into a rule whose network is not in `ssh_from`.
+    pub(super) fn right_source(&self) -> Vec<PatchCandidate> {
+        let Some((meant, Clause { ask: Match::Source(_), .. })) = self.finding.refusal() else { return Vec::new() };
+        let source = self.finding.packet.source;
+        let networks = self.ssh_networks();
+        let Some(network) = networks.iter().find(|network| network.contains(source)) else { return Vec::new() };
+        let is_alike = |stand: &PlacedRule| {
+            let is_of_chain = (stand.table, stand.chain) == (meant.table, meant.chain);
+            is_of_chain && (stand.rule.accepts() || stand.rule.is_jump())
+        };
+        let corrected = |stand: PlacedRule| {
+            let mut refusing =
+                stand.rule.clauses.iter().filter(|clause| clause.answer(&self.finding.packet) == MatchResult::No);
+            let (Some(clause), None) = (refusing.next(), refusing.next()) else { return None };
+            let is_wrong = source_network(clause).is_some_and(|written| !networks.contains(&written));
+            is_wrong.then(|| self.rewritten(stand, clause, &format!("-s {network}")))
+        };
+        self.scene.listing.placed_rules().filter(is_alike).filter_map(corrected).collect()
+    }
+
+    /// Replaces the network of a rule that accepts with the narrower one of `ssh_from`.
+    pub(super) fn narrow_source(&self) -> Vec<PatchCandidate> {
+        let Some(taker) = self.deciding_rule().filter(|taker| taker.rule.accepts()) else { return Vec::new() };
+        let networks = self.ssh_networks();
+        let narrowed = |clause: &Clause| {
+            let wide = source_network(clause)?;
+            let mut within = networks.iter().filter(|network| wide.covers(network) && **network != wide);
+            let (Some(network), None) = (within.next(), within.next()) else { return None };
+            Some(self.rewritten(taker, clause, &format!("-s {network}")))
+        };
+        taker.rule.clauses.iter().filter_map(narrowed).collect()
+    }
+
+    pub(super) fn ssh_networks(&self) -> Vec<Network> {
+        self.scene.ssh_from.map(|from| from.networks(self.scene.listing.family)).unwrap_or_default()
     }
 
     /// Removes the `!` before the match that refuses the packet.
@@ -214,6 +255,22 @@ impl<'a> PatchBuilder<'a> {
         let text = meant.rule.with_target(&format!("-j LOG --log-prefix \"{prefix}\"{others}"));
         vec![replaced(meant.rule, text, format!("write the prefix {prefix:?} in line {}", meant.rule.line))]
     }
+}
+
+/// The network of a `-s` match.
+fn source_network(clause: &Clause) -> Option<Network> {
+    let Match::Source(prefix) = &clause.ask else { return None };
+    Network::new(prefix.address, prefix.prefix_len()?).filter(|_| !clause.negated)
+}
+
+/// The nat rule with the port `new` in its target instead of `old`.
+fn with_new_port(rule: &Rule, old: Port, new: Port) -> Option<String> {
+    let target = rule.target.as_ref()?;
+    let text = rule.text.get(target.span.clone())?;
+    let given = target.option("--to-ports").or(target.option("--to-destination"))?;
+    let written = format!("{}{new}", given.strip_suffix(&old.to_string())?);
+    let (before, after) = text.rsplit_once(given)?;
+    Some(rule.with_target(&format!("{before}{written}{after}")))
 }
 
 /// False for a rule that accepts, and one for the beginning of connections (`--syn`): they keep their flags.
