@@ -60,7 +60,7 @@ fn a_protocol_that_may_be_let_in_is_unknown() {
 }
 
 #[test]
-fn what_a_host_needs_is_no_hole() {
+fn messages_that_a_host_needs_are_no_hole() {
     let v4 = [
         "-A INPUT -p icmp --icmp-type 3/4 -j ACCEPT",
         "-A INPUT -p icmp --icmp-type 4 -j ACCEPT",

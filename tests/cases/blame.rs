@@ -108,7 +108,7 @@ fn a_policy_of_nat_or_security_that_drops_is_blamed_and_stays() {
 }
 
 #[test]
-fn what_follows_an_untracked_syn_is_not_established() {
+fn packet_after_an_untracked_syn_is_not_established() {
     let check = mismatch("untracked-est", "connect", 22);
     assert_eq!(blamed(&check), ("followup-taken", "filter", 6, None), "{check:#}");
     assert!(words(&check).contains("UNTRACKED, and never ESTABLISHED"), "{check:#}");
@@ -121,7 +121,7 @@ fn a_syn_that_was_dropped_has_no_handshake() {
 }
 
 #[test]
-fn what_is_untracked_is_not_invalid_and_synproxy_is_not_deleted() {
+fn untracked_packet_is_not_invalid_and_synproxy_is_not_deleted() {
     let check = mismatch("synproxy", "syn", 8080);
     assert!(!words(&check).contains("INVALID"), "{check:#}");
     assert!(!changes(&check).iter().any(|line| line.contains("SYNPROXY")), "{check:#}");

@@ -448,7 +448,7 @@ fn mutants_above_a_sweep_are_never_equivalent_for_want_of_packets() {
 
 /// The same rules in a text, in JSON and in SARIF.
 #[test]
-fn what_is_not_provable_is_in_every_format() {
+fn rule_that_is_not_provable_is_in_every_format() {
     let _machine = share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
     let rules = folder.path().join("rules.v4");

@@ -28,7 +28,7 @@ fn check(sensor: &str, tables: &str, planted: [&[&str]; 2]) -> (Option<i32>, Vec
 }
 
 #[test]
-fn what_reaches_no_socket_is_no_hole() {
+fn packet_that_reaches_no_socket_is_no_hole() {
     let v4 = [
         "-A INPUT -s 127.0.0.1 -j ACCEPT",
         "-A INPUT -s 127.0.0.0/8 -j ACCEPT",
@@ -43,7 +43,7 @@ fn what_reaches_no_socket_is_no_hole() {
 }
 
 #[test]
-fn what_another_table_drops_is_no_hole() {
+fn packet_that_another_table_drops_is_no_hole() {
     for (table, chain) in [("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("security", "INPUT")]
     {
         let accept = ["-A INPUT -p tcp --dport 8080 -j ACCEPT"];
@@ -56,7 +56,7 @@ fn what_another_table_drops_is_no_hole() {
 }
 
 #[test]
-fn what_is_delivered_to_some_sockets_stays_a_hole() {
+fn packet_that_reaches_some_sockets_is_a_hole() {
     for (planted, planted6, status) in [
         ("-A INPUT -s 126.0.0.0/7 -j ACCEPT", "-A INPUT -s ::/127 -p tcp -j ACCEPT", 1),
         ("-A INPUT -d 203.0.113.254 -j ACCEPT", "-A INPUT -d fe80::/10 -p tcp -j ACCEPT", 3),

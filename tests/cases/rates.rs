@@ -42,7 +42,7 @@ fn a_limit_on_the_jump_to_the_log_rule_is_that_of_the_line() {
 }
 
 #[test]
-fn what_limits_lines_by_other_means_did_not_run() {
+fn rate_of_a_match_that_is_not_understood_is_not_run() {
     for scenario in ["recent.toml", "recent-on-log.toml", "quota.toml", "hashlimit-above.toml"] {
         assert_all(scenario, 3, "not-run");
     }

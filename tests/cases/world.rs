@@ -64,7 +64,7 @@ fn nmap_formats_have_nmaps_word_for_it() {
 }
 
 #[test]
-fn what_a_scenario_expects_of_it_is_not_run() {
+fn check_of_a_packet_that_leaves_the_lab_is_not_run() {
     let (code, checks) = outcomes("want.toml");
     let forwarded = ("not-run".to_owned(), "forwarded to 172.17.0.2:80".to_owned());
     assert_eq!((code, checks), (Some(3), vec![forwarded.clone(), forwarded]));
@@ -190,7 +190,7 @@ fn an_open_port_behind_synproxy_says_who_answers_and_which_sysctl_decides() {
 
 /// The rules match some of the senders only, so that the scans of one prober never reach them.
 #[test]
-fn what_is_handed_to_a_program_is_a_hole_and_what_passes_by_is_none() {
+fn packet_for_a_program_is_a_hole_and_one_that_passes_by_is_none() {
     let check = |rules: &str| {
         let words = ["check", "--sensor", "sensor.toml", "--rules", rules, "--rules6", "plain.v6", "--format", "json"];
         let ended = scanlab("world", &words);
