@@ -18,9 +18,9 @@ fn check_chain(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
     let takers: Vec<(usize, &Rule)> = numbered().filter(|(_, rule)| may_take_invalid(rule)).collect();
     let finding = |(number, rule): (usize, &Rule)| {
         let (mask, _) = impossible_flags(rule)?;
-        let mut before = takers.iter().take_while(|(at, _)| *at < number).map(|(_, taker)| *taker);
+        let mut before = takers.iter().take_while(|(at, _)| *at < number).map(|(_, deciding)| *deciding);
         in_other_state(listing, rule)
-            .or_else(|| behind_invalid(listing, rule, before.find(|taker| takes_invalid(taker, rule, mask))?))
+            .or_else(|| behind_invalid(listing, rule, before.find(|deciding| takes_invalid(deciding, rule, mask))?))
     };
     numbered().filter_map(finding).collect()
 }
@@ -57,14 +57,14 @@ fn in_other_state(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     Some(LintFinding::new(FindingKind::ScanInOtherState, listing, rule.line, message).fix(rule.without(clause)))
 }
 
-fn behind_invalid(listing: &Listing, rule: &Rule, taker: &Rule) -> Option<LintFinding> {
+fn behind_invalid(listing: &Listing, rule: &Rule, deciding: &Rule) -> Option<LintFinding> {
     let message = format!(
         "this rule never matches: conntrack calls packets with such flags INVALID, and line {} has taken them",
-        taker.line
+        deciding.line
     );
     Some(
         LintFinding::new(FindingKind::ScanBehindInvalid, listing, rule.line, message)
-            .fix(format!("move it before line {}", taker.line)),
+            .fix(format!("move it before line {}", deciding.line)),
     )
 }
 
@@ -74,8 +74,8 @@ fn may_take_invalid(rule: &Rule) -> bool {
     by_state && rule.is_terminal() && rule.limit().is_none()
 }
 
-/// True if `taker` decides on every INVALID packet that `rule` matches.
-fn takes_invalid(taker: &Rule, rule: &Rule, mask: u8) -> bool {
+/// True if `deciding` decides on every INVALID packet that `rule` matches.
+fn takes_invalid(deciding: &Rule, rule: &Rule, mask: u8) -> bool {
     let takes = |clause: &Clause| match (&clause.ask, clause.negated) {
         (Match::State(_), _) => matches_invalid(clause) == Some(true),
         (Match::Comment(_), _) | (Match::Protocol(0 | 6), false) => true,
@@ -85,5 +85,5 @@ fn takes_invalid(taker: &Rule, rule: &Rule, mask: u8) -> bool {
         }
         _ => rule.clauses.iter().any(|own| own.ask == clause.ask && own.negated == clause.negated),
     };
-    taker.clauses.iter().all(takes)
+    deciding.clauses.iter().all(takes)
 }

@@ -17,13 +17,13 @@ pub fn find<'a>(
 ) -> Option<PlacedRule<'a>> {
     match goal {
         // A rule that logged is not the one that failed to log.
-        ExpectedEffect::Line { prefix, .. } => by_prefix(prefix, sight, |stand| !stand.is_on(path)),
+        ExpectedEffect::Line { prefix, .. } => by_prefix(prefix, sight, |placed| !placed.is_on(path)),
         ExpectedEffect::Lines { prefix, .. }
         | ExpectedEffect::OneLine(prefix)
         | ExpectedEffect::Order { first: prefix, .. } => by_prefix(prefix, sight, |_| true),
         // An ACCEPT in another table could not have accepted it.
         ExpectedEffect::LetIn(_) => {
-            by_target(&["ACCEPT"], sight, |stand| decider.is_none_or(|step| step.table == stand.table))
+            by_target(&["ACCEPT"], sight, |placed| decider.is_none_or(|step| step.table == placed.table))
         }
         ExpectedEffect::KeepOut(_) => by_target(&["DROP", "REJECT"], sight, |_| true),
         ExpectedEffect::NoLine(_) | ExpectedEffect::Conversation => None,
@@ -36,22 +36,22 @@ pub fn elsewhere<'a>(
     sight: &PacketView<'a>,
     scene: MismatchContext<'a>,
 ) -> Option<PlacedRule<'a>> {
-    let fits = |stand: &PlacedRule| match goal {
+    let fits = |placed: &PlacedRule| match goal {
         ExpectedEffect::Line { prefix, .. } | ExpectedEffect::Lines { prefix, .. } => {
-            stand.rule.log_prefix().as_deref() == Some(prefix)
+            placed.rule.log_prefix().as_deref() == Some(prefix)
         }
         ExpectedEffect::LetIn(_) => {
-            let packet = sight.packet(stand);
-            stand.rule.accepts() && names_port(stand, packet) && refusals(stand, packet) == 0
+            let packet = sight.packet(placed);
+            placed.rule.accepts() && names_port(placed, packet) && refusals(placed, packet) == 0
         }
         _ => false,
     };
-    scene.listing.placed_rules().filter(|stand| !sight.can_meet(stand)).find(fits)
+    scene.listing.placed_rules().filter(|placed| !sight.can_meet(placed)).find(fits)
 }
 
 fn by_prefix<'a>(prefix: &str, sight: &PacketView<'a>, wanted: impl Fn(&PlacedRule) -> bool) -> Option<PlacedRule<'a>> {
-    let logs = |stand: &PlacedRule| stand.rule.log_prefix().as_deref() == Some(prefix) && wanted(stand);
-    sight.rules().filter(logs).min_by_key(|stand| refusals(stand, sight.packet(stand)))
+    let logs = |placed: &PlacedRule| placed.rule.log_prefix().as_deref() == Some(prefix) && wanted(placed);
+    sight.rules().filter(logs).min_by_key(|placed| refusals(placed, sight.packet(placed)))
 }
 
 /// A rule for the packet's port, for a similar port, or without a clause that refuses the packet. A rule with two
@@ -61,18 +61,18 @@ fn by_target<'a>(
     sight: &PacketView<'a>,
     wanted: impl Fn(&PlacedRule) -> bool,
 ) -> Option<PlacedRule<'a>> {
-    let has_target = |stand: &PlacedRule| {
-        let name = stand.rule.target.as_ref().map(|target| target.name.as_str());
-        name.is_some_and(|name| targets.contains(&name)) && wanted(stand)
+    let has_target = |placed: &PlacedRule| {
+        let name = placed.rule.target.as_ref().map(|target| target.name.as_str());
+        name.is_some_and(|name| targets.contains(&name)) && wanted(placed)
     };
-    let names = |stand: &PlacedRule| names_port(stand, sight.packet(stand)) || names_port(stand, sight.sent());
-    let fits = |stand: &PlacedRule| match refusals(stand, sight.packet(stand)) {
+    let names = |placed: &PlacedRule| names_port(placed, sight.packet(placed)) || names_port(placed, sight.sent());
+    let fits = |placed: &PlacedRule| match refusals(placed, sight.packet(placed)) {
         0 => true,
-        1 => names(stand) || names_similar_port(stand, sight.packet(stand)),
+        1 => names(placed) || names_similar_port(placed, sight.packet(placed)),
         _ => false,
     };
     let fitting = sight.rules().filter(has_target).filter(fits);
-    fitting.min_by_key(|stand| (refusals(stand, sight.packet(stand)), !names(stand)))
+    fitting.min_by_key(|placed| (refusals(placed, sight.packet(placed)), !names(placed)))
 }
 
 /// The nat rule that was probably intended to redirect the packet: its `--dport` is similar to the port of the packet.
@@ -96,7 +96,7 @@ pub fn leads_from_similar_port<'a>(
         refusals(nat, packet) == 1 && !names_port(nat, packet) && given.is_some_and(is_similar)
     };
     let is_named = meant.is_some_and(|meant| refusals(&meant, sight.packet(&meant)) == 0);
-    sight.rules().filter(|stand| stand.table == "nat" && !is_named).find(|nat| is_it(nat) && lets_in(nat))
+    sight.rules().filter(|placed| placed.table == "nat" && !is_named).find(|nat| is_it(nat) && lets_in(nat))
 }
 
 /// The destination port.
@@ -118,17 +118,17 @@ pub(super) fn with_port(packet: &Packet, destination: Port) -> Packet {
 }
 
 /// The number of clauses of the rule that refuse the packet.
-fn refusals(stand: &PlacedRule, packet: &Packet) -> usize {
-    stand.rule.clauses.iter().filter(|clause| clause.answer(packet) == MatchResult::No).count()
+fn refusals(placed: &PlacedRule, packet: &Packet) -> usize {
+    placed.rule.clauses.iter().filter(|clause| clause.answer(packet) == MatchResult::No).count()
 }
 
-fn names_port(stand: &PlacedRule, packet: &Packet) -> bool {
+fn names_port(placed: &PlacedRule, packet: &Packet) -> bool {
     let names = |ask: &Match| matches!(ask, Match::DestinationPorts(_));
-    stand.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == MatchResult::Yes)
+    placed.rule.clauses.iter().any(|clause| names(&clause.ask) && clause.answer(packet) == MatchResult::Yes)
 }
 
 /// A rule for port 2222 may have been intended for port 22, and one for 23:80 for 22:80.
-fn names_similar_port(stand: &PlacedRule, packet: &Packet) -> bool {
+fn names_similar_port(placed: &PlacedRule, packet: &Packet) -> bool {
     let (Content::Tcp { destination, .. } | Content::Udp { destination, .. }) = packet.content else { return false };
     let looks_like = |ask: &Match| match ask {
         Match::DestinationPorts(ports) => ports.ranges().any(|range| match range.start() == range.end() {
@@ -137,10 +137,10 @@ fn names_similar_port(stand: &PlacedRule, packet: &Packet) -> bool {
         }),
         _ => false,
     };
-    stand.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
+    placed.rule.clauses.iter().any(|clause| !clause.negated && looks_like(&clause.ask))
 }
 
-fn names_port_but_for_a_digit(stand: &PlacedRule, packet: &Packet) -> bool {
+fn names_port_but_for_a_digit(placed: &PlacedRule, packet: &Packet) -> bool {
     let sent = port(packet).map(|port| port.to_string()).unwrap_or_default();
     let is_alike = |other: u16| {
         let other = other.to_string();
@@ -148,7 +148,7 @@ fn names_port_but_for_a_digit(stand: &PlacedRule, packet: &Packet) -> bool {
     };
     let names =
         |ask: &Match| matches!(ask, Match::DestinationPorts(ports) if ports.iter().any(|port| is_alike(port.0)));
-    sent.len() > 1 && stand.rule.clauses.iter().any(|clause| !clause.negated && names(&clause.ask))
+    sent.len() > 1 && placed.rule.clauses.iter().any(|clause| !clause.negated && names(&clause.ask))
 }
 
 /// True if the ports are neighbours, one begins or ends with the other (22 and 2222), one digit differs or is missing,
@@ -171,13 +171,13 @@ fn are_transposed(one: &str, other: &str) -> bool {
 /// A LOG rule with a prefix similar to the expected one: cut, without its blank, or with one letter changed. Rules that
 /// fit the packet come first. The rule of another expected line is excluded.
 pub fn misspelt<'a>(prefix: &str, others: &[String], sight: &PacketView<'a>) -> Option<PlacedRule<'a>> {
-    let similar = |stand: &PlacedRule| {
-        stand.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
-            || whole_prefix(stand.rule).is_some_and(|whole| begin_alike(prefix, whole))
+    let similar = |placed: &PlacedRule| {
+        placed.rule.log_prefix().is_some_and(|other| is_similar(prefix, &other))
+            || whole_prefix(placed.rule).is_some_and(|whole| begin_alike(prefix, whole))
     };
-    let is_right = |stand: &PlacedRule| stand.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
-    let found = sight.rules().filter(|stand| similar(stand) && !is_right(stand));
-    found.min_by_key(|stand| refusals(stand, sight.packet(stand)))
+    let is_right = |placed: &PlacedRule| placed.rule.log_prefix().is_some_and(|prefix| others.contains(&prefix));
+    let found = sight.rules().filter(|placed| similar(placed) && !is_right(placed));
+    found.min_by_key(|placed| refusals(placed, sight.packet(placed)))
 }
 
 /// The prefix of a LOG rule, if it is longer than LOG keeps.

@@ -103,8 +103,8 @@ pub fn without_ruleset(check: &Check) -> Option<Explanation> {
 impl<'a> Diagnosis<'a> {
     /// The clause that does not fit, and its rule.
     fn refusal(&self) -> Option<(PlacedRule<'a>, &'a Clause)> {
-        let stand = self.jump.or(self.meant)?;
-        Some((stand, stand.rule.clauses.get(self.clause?)?))
+        let placed = self.jump.or(self.meant)?;
+        Some((placed, placed.rule.clauses.get(self.clause?)?))
     }
 
     /// The explanation in words, without a patch.
@@ -112,7 +112,7 @@ impl<'a> Diagnosis<'a> {
         Explanation {
             cause: self.cause,
             took: self.took.map(|step| place_of_step(step, scene.listing)),
-            meant: self.meant.map(|stand| place_of_rule(stand, scene.listing)),
+            meant: self.meant.map(|placed| place_of_rule(placed, scene.listing)),
             words: words::describe(self, scene),
             patch: None,
         }

@@ -47,9 +47,9 @@ impl<'a> PacketView<'a> {
     }
 
     /// The packet as the rule sees it.
-    pub fn packet(&self, stand: &PlacedRule) -> &Packet {
+    pub fn packet(&self, placed: &PlacedRule) -> &Packet {
         match &self.changed {
-            Some((packet, _)) if self.is_after_nat(stand.table, stand.chain) => packet,
+            Some((packet, _)) if self.is_after_nat(placed.table, placed.chain) => packet,
             _ => &self.sent,
         }
     }
@@ -73,13 +73,13 @@ impl<'a> PacketView<'a> {
     }
 
     /// True if the packet can reach the rule, or no rule jumps to its chain.
-    pub fn can_meet(&self, stand: &PlacedRule) -> bool {
-        self.hooks_of(stand.table, stand.chain).is_none_or(|hooks| !hooks.is_disjoint(&self.passes))
+    pub fn can_meet(&self, placed: &PlacedRule) -> bool {
+        self.hooks_of(placed.table, placed.chain).is_none_or(|hooks| !hooks.is_disjoint(&self.passes))
     }
 
     /// The rules that the packet can reach.
     pub fn rules(&self) -> impl Iterator<Item = PlacedRule<'a>> {
-        self.listing.placed_rules().filter(|stand| self.can_meet(stand))
+        self.listing.placed_rules().filter(|placed| self.can_meet(placed))
     }
 
     fn hooks_of(&self, table: &str, chain: &str) -> Option<&BTreeSet<&'static str>> {
@@ -137,14 +137,15 @@ fn hooks_by_chain(listing: &Listing) -> BTreeMap<(String, String), BTreeSet<&'st
 /// The packet with the port that a rule on its path gave it, if the rule names one.
 fn changed(packet: &Packet, path: &Path, listing: &Listing) -> Option<(Packet, NatChange)> {
     let from = intended::port(packet)?;
-    let stands = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| listing.placed(step));
-    let change = stands.filter_map(|stand| change_by(&stand, from)).next().filter(|change| change.to != from)?;
+    let placed_rules = path.steps.iter().filter(|step| step.table == "nat").filter_map(|step| listing.placed(step));
+    let change =
+        placed_rules.filter_map(|placed| change_by(&placed, from)).next().filter(|change| change.to != from)?;
     Some((intended::with_port(packet, change.to), change))
 }
 
-fn change_by(stand: &PlacedRule, from: Port) -> Option<NatChange> {
-    let target = stand.rule.target.as_ref()?;
+fn change_by(placed: &PlacedRule, from: Port) -> Option<NatChange> {
+    let target = placed.rule.target.as_ref()?;
     let (to, range) = (target.new_port(from)?, target.new_ports()?);
     let range = if target.shifts_ports() { (to, to) } else { (*range.start(), *range.end()) };
-    Some(NatChange { line: stand.rule.line, from, to, range })
+    Some(NatChange { line: placed.rule.line, from, to, range })
 }

@@ -23,7 +23,7 @@ pub fn find<'a>(
     let sight = PacketView::new(&packet, path, scene);
     let case = Diagnoser { sight: &sight, path, observation, probes, scene };
     let Judgement { cause, took, meant, jump, clause } = case.judge(&goal);
-    let met = jump.or(meant).map(|stand| (stand.table, stand.chain));
+    let met = jump.or(meant).map(|placed| (placed.table, placed.chain));
     let (table, chain) =
         met.or(took.map(|step| (step.table.as_str(), step.chain.as_str()))).unwrap_or((FILTER, "INPUT"));
     let elsewhere = if meant.is_none() { intended::elsewhere(&goal, &sight, scene) } else { None };
@@ -87,8 +87,8 @@ impl<'a> Diagnoser<'a, '_> {
     }
 
     /// True if none of its clauses refuses the packet.
-    fn fits(&self, stand: PlacedRule<'a>) -> bool {
-        stand.rule.answer(self.sight.packet(&stand)) != MatchResult::No
+    fn fits(&self, placed: PlacedRule<'a>) -> bool {
+        placed.rule.answer(self.sight.packet(&placed)) != MatchResult::No
     }
 
     fn no_line(&self, prefix: &str) -> Judgement<'a> {
@@ -153,8 +153,8 @@ impl<'a> Diagnoser<'a, '_> {
 
     /// The cause without an intended rule: a rule for this port keeps it out, or one for all packets does.
     fn unforeseen(&self) -> Cause {
-        let taker = self.decider(FILTER).and_then(|step| self.scene.listing.placed(step));
-        if taker.is_some_and(|taker| names_a_port(taker.rule)) { Cause::TooBroad } else { Cause::NoRule }
+        let deciding = self.decider(FILTER).and_then(|step| self.scene.listing.placed(step));
+        if deciding.is_some_and(|deciding| names_a_port(deciding.rule)) { Cause::TooBroad } else { Cause::NoRule }
     }
 
     fn keep_out(&self, goal: &ExpectedEffect) -> Judgement<'a> {
@@ -183,7 +183,7 @@ impl<'a> Diagnoser<'a, '_> {
         match ways.iter().find(taken) {
             Some(path) => Judgement {
                 took: path.last(),
-                meant: self.scene.listing.placed_rules().find(|stand| carries_on(stand, path)),
+                meant: self.scene.listing.placed_rules().find(|placed| carries_on(placed, path)),
                 ..self.judgement(Cause::FollowupTaken)
             },
             None => self.judgement(Cause::NotListening),
@@ -192,7 +192,7 @@ impl<'a> Diagnoser<'a, '_> {
 
     /// The reason why `meant` is not on the path.
     fn why_not(&self, meant: PlacedRule<'a>) -> Judgement<'a> {
-        let refuses = |stand: PlacedRule| stand.rule.clauses.iter().position(|clause| self.refuses(&stand, clause));
+        let refuses = |placed: PlacedRule| placed.rule.clauses.iter().position(|clause| self.refuses(&placed, clause));
         let clause = refuses(meant);
         if let Some(jump) = self.refusing_jump(meant) {
             let clause = refuses(jump);
@@ -222,9 +222,9 @@ impl<'a> Diagnoser<'a, '_> {
         if self.is_user_chain(meant) && self.jumps_to(meant).next().is_none() {
             return Cause::ChainNotReached;
         }
-        let taker = self.decider(meant.table).and_then(|step| self.scene.listing.placed(step));
-        match taker {
-            Some(taker) if same_matches(taker.rule, meant.rule) => Cause::LogBehindVerdict,
+        let deciding = self.decider(meant.table).and_then(|step| self.scene.listing.placed(step));
+        match deciding {
+            Some(deciding) if same_matches(deciding.rule, meant.rule) => Cause::LogBehindVerdict,
             Some(_) => Cause::EarlierRule,
             None => Cause::Policy,
         }
@@ -237,8 +237,8 @@ impl<'a> Diagnoser<'a, '_> {
         self.path.steps.iter().filter(same_chain).any(past)
     }
 
-    fn is_user_chain(&self, stand: PlacedRule) -> bool {
-        !HOOKS.contains(&stand.chain)
+    fn is_user_chain(&self, placed: PlacedRule) -> bool {
+        !HOOKS.contains(&placed.chain)
     }
 
     /// The jump to the chain of `meant`, if the packet fits `meant` and none of the jumps.
@@ -247,8 +247,8 @@ impl<'a> Diagnoser<'a, '_> {
         self.jumps_to(meant).next().filter(|_| !is_reached && self.fits(meant))
     }
 
-    fn refuses(&self, stand: &PlacedRule, clause: &Clause) -> bool {
-        clause.answer(self.sight.packet(stand)) == MatchResult::No
+    fn refuses(&self, placed: &PlacedRule, clause: &Clause) -> bool {
+        clause.answer(self.sight.packet(placed)) == MatchResult::No
     }
 
     fn entered(&self, meant: PlacedRule) -> bool {
@@ -264,8 +264,8 @@ impl<'a> Diagnoser<'a, '_> {
     /// The jumps to the chain of `meant` that the packet can reach.
     fn jumps_to(&self, meant: PlacedRule<'a>) -> impl Iterator<Item = PlacedRule<'a>> {
         let leads =
-            move |stand: &PlacedRule| stand.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
-        self.sight.rules().filter(move |stand| stand.table == meant.table && leads(stand))
+            move |placed: &PlacedRule| placed.rule.target.as_ref().is_some_and(|target| target.name == meant.chain);
+        self.sight.rules().filter(move |placed| placed.table == meant.table && leads(placed))
     }
 
     /// `by_rule`, unless a policy decided.
@@ -303,10 +303,10 @@ impl<'a> Judgement<'a> {
 }
 
 /// True if the rule accepts packets of a connection, in the chain where the packet of `path` was decided.
-fn carries_on(stand: &PlacedRule, path: &Path) -> bool {
+fn carries_on(placed: &PlacedRule, path: &Path) -> bool {
     let is_tracked = path.conntrack != Some(ConntrackState::Untracked);
-    let same_chain = path.last().is_some_and(|step| step.is_in(stand.table, stand.chain));
-    is_tracked && same_chain && stand.rule.accepts() && matches_state(stand.rule, ConntrackState::Established)
+    let same_chain = path.last().is_some_and(|step| step.is_in(placed.table, placed.chain));
+    is_tracked && same_chain && placed.rule.accepts() && matches_state(placed.rule, ConntrackState::Established)
 }
 
 /// True if the limit comes before a clause that distinguishes packets.

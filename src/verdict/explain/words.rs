@@ -140,11 +140,11 @@ impl SentenceWriter<'_> {
     }
 
     fn meant(&self) -> String {
-        self.finding.meant.map_or_else(|| "the intended rule".to_owned(), |stand| self.place(stand))
+        self.finding.meant.map_or_else(|| "the intended rule".to_owned(), |placed| self.place(placed))
     }
 
-    fn place(&self, stand: PlacedRule) -> String {
-        line_of(self.scene.listing, stand.rule.line)
+    fn place(&self, placed: PlacedRule) -> String {
+        line_of(self.scene.listing, placed.rule.line)
     }
 
     /// `Xmas probe`, by its flags.
@@ -160,12 +160,12 @@ impl SentenceWriter<'_> {
     /// The reason why the rule matched: a rule for INVALID packets matches every NULL, FIN and Xmas probe; one for a
     /// port alone matches every scan of that port.
     fn because(&self) -> String {
-        let taker = self.finding.took.and_then(|step| self.scene.listing.rule_of(step));
-        match taker {
-            Some(taker) if self.is_invalid() && matches_state(taker, ConntrackState::Invalid) => {
+        let deciding = self.finding.took.and_then(|step| self.scene.listing.rule_of(step));
+        match deciding {
+            Some(deciding) if self.is_invalid() && matches_state(deciding, ConntrackState::Invalid) => {
                 format!(", since it matches every packet that conntrack calls INVALID, such as every {}", self.packet())
             }
-            Some(taker) if matches_port_alone(taker) => ", since the port is all that it asks for".to_owned(),
+            Some(deciding) if matches_port_alone(deciding) => ", since the port is all that it asks for".to_owned(),
             _ => String::new(),
         }
     }
@@ -195,9 +195,9 @@ impl SentenceWriter<'_> {
 
     fn clause(&self) -> String {
         match self.finding.refusal() {
-            Some((stand, clause)) => {
-                let text = stand.rule.text.get(clause.span.clone()).unwrap_or_default();
-                format!("`{text}` of {} does not fit this {}{}", self.place(stand), self.packet(), self.but(clause))
+            Some((placed, clause)) => {
+                let text = placed.rule.text.get(clause.span.clone()).unwrap_or_default();
+                format!("`{text}` of {} does not fit this {}{}", self.place(placed), self.packet(), self.but(clause))
             }
             None => format!("{} of {} does not fit this {}", self.unread(), self.meant(), self.packet()),
         }
@@ -205,7 +205,7 @@ impl SentenceWriter<'_> {
 
     /// The unsupported matches of the rule, one of which refuses the packet.
     fn unread(&self) -> String {
-        let Some(rule) = self.finding.meant.map(|stand| stand.rule) else { return "a match".to_owned() };
+        let Some(rule) = self.finding.meant.map(|placed| placed.rule) else { return "a match".to_owned() };
         let of = |name: &str| {
             let clauses = rule.clauses.iter().filter(|clause| clause.module.as_deref() == Some(name));
             let options: Vec<&str> = clauses.filter_map(|clause| rule.text.get(clause.span.clone())).collect();
@@ -234,7 +234,7 @@ impl SentenceWriter<'_> {
     }
 
     fn not_reached(&self) -> String {
-        let chain = self.finding.meant.map_or("", |stand| stand.chain);
+        let chain = self.finding.meant.map_or("", |placed| placed.chain);
         let why = match self.finding.refusal() {
             Some(_) => self.clause(),
             None => "no rule jumps there".to_owned(),
@@ -244,7 +244,7 @@ impl SentenceWriter<'_> {
 
     fn followup(&self) -> String {
         let carry_on = match self.finding.meant {
-            Some(stand) => format!("before {} can see it", self.place(stand)),
+            Some(placed) => format!("before {} can see it", self.place(placed)),
             None if self.finding.packet.conntrack == Some(ConntrackState::Untracked) => {
                 "which is UNTRACKED, and never ESTABLISHED".to_owned()
             }
@@ -278,15 +278,15 @@ impl SentenceWriter<'_> {
 
     fn order(&self) -> String {
         let ExpectedEffect::Order { first, instead } = &self.finding.goal else { return String::new() };
-        let (taker, meant) = (self.deciding_rule(), self.meant());
+        let (deciding, meant) = (self.deciding_rule(), self.meant());
         format!(
-            "{taker} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was expected",
+            "{deciding} logs the {} with {instead:?} before {meant} does with {first:?}: the other order was expected",
             self.packet()
         )
     }
 
     fn limit(&self) -> String {
-        let limit = self.finding.meant.and_then(|stand| stand.rule.limit());
+        let limit = self.finding.meant.and_then(|placed| placed.rule.limit());
         limit.map(limit_in_words).unwrap_or_default()
     }
 
@@ -323,7 +323,7 @@ impl SentenceWriter<'_> {
 
     fn policy(&self) -> String {
         let meant = match self.finding.meant {
-            Some(stand) => format!("; {} never sees it", self.place(stand)),
+            Some(placed) => format!("; {} never sees it", self.place(placed)),
             None => self.other_hook().unwrap_or_default(),
         };
         format!("no rule matches the {}: {} it{meant}", self.packet(), self.took())
@@ -346,15 +346,15 @@ impl SentenceWriter<'_> {
 
     /// A rule that would log or accept if the packet reached it.
     fn other_hook(&self) -> Option<String> {
-        let stand = self.finding.elsewhere?;
+        let placed = self.finding.elsewhere?;
         let does = if matches!(self.finding.goal, ExpectedEffect::LetIn(_)) { "would accept it" } else { "does" };
-        Some(format!("; {} {does}, but no such packet passes {}", self.place(stand), stand.chain))
+        Some(format!("; {} {does}, but no such packet passes {}", self.place(placed), placed.chain))
     }
 
     fn prefix(&self) -> String {
         let ExpectedEffect::Line { prefix: wanted, .. } = &self.finding.goal else { return String::new() };
-        let found = self.finding.meant.and_then(|stand| stand.rule.log_prefix()).unwrap_or_default();
-        let whole = self.finding.meant.and_then(|stand| intended::whole_prefix(stand.rule));
+        let found = self.finding.meant.and_then(|placed| placed.rule.log_prefix()).unwrap_or_default();
+        let whole = self.finding.meant.and_then(|placed| intended::whole_prefix(placed.rule));
         let cut = whole.map(|whole| {
             format!(" (it is {whole:?} in the file; LOG keeps {LOG_PREFIX} of its {} bytes)", whole.len())
         });

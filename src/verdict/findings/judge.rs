@@ -156,18 +156,19 @@ impl<'a> ReachabilityProver<'a> {
         if seen.is_empty() {
             return dead(Vec::new(), reason::nat_does_not_see(at.rule, &packets));
         }
-        self.by_takers(at, &seen)
+        self.by_deciding_steps(at, &seen)
     }
 
     /// Finds the rules that matched its packets first.
-    fn by_takers(&self, at: PlacedRule, packets: &[&Witnessed]) -> ProverResult {
+    fn by_deciding_steps(&self, at: PlacedRule, packets: &[&Witnessed]) -> ProverResult {
         let chains = self.chains_around(at);
-        let taken: Vec<Option<&Step>> = packets.iter().map(|one| taker(at, &chains, &one.path.steps)).collect();
+        let taken: Vec<Option<&Step>> = packets.iter().map(|one| deciding_step(at, &chains, &one.path.steps)).collect();
         let untaken = taken.contains(&None);
-        let takers = counted(taken.into_iter().flatten());
-        let in_front: Vec<ShadowingRule> = takers.iter().map(|(packets, step)| in_front(step, *packets)).collect();
+        let deciding_steps = counted(taken.into_iter().flatten());
+        let in_front: Vec<ShadowingRule> =
+            deciding_steps.iter().map(|(packets, step)| in_front(step, *packets)).collect();
         let rules: Vec<(&Step, Option<&Rule>)> =
-            takers.iter().map(|(_, step)| (*step, self.evidence.listing.rule_of(step))).collect();
+            deciding_steps.iter().map(|(_, step)| (*step, self.evidence.listing.rule_of(step))).collect();
         if let Some((_, Some(rule))) = rules.iter().find(|(_, rule)| rule.is_some_and(is_of_more)) {
             return not_provable(reason::depends_on(rule));
         }
@@ -291,7 +292,7 @@ fn matches_state(clause: &Clause, state: ConntrackState) -> bool {
 }
 
 /// The step that ended a packet's path before the rule; `None` if the packet reached it.
-fn taker<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
+fn deciding_step<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s Step> {
     let around = |step: &&&Step| step.table == at.table && chains.contains(&step.chain.as_str());
     let passed: Vec<&Step> = steps.iter().collect();
     let inside: Vec<&&Step> = passed.iter().filter(around).collect();
@@ -312,9 +313,9 @@ fn taker<'s>(at: PlacedRule, chains: &[&str], steps: &'s [Step]) -> Option<&'s S
 fn counted<'s>(taken: impl Iterator<Item = &'s Step>) -> Vec<(usize, &'s Step)> {
     let place = |step: &'s Step| (step.line, &step.table, &step.chain, step.rule);
     let same = |(_, one): &(usize, &'s Step), (_, other): &(usize, &'s Step)| place(one) == place(other);
-    let mut takers = merged(taken.map(|step| (1, step)), same, |known, _| known.0 += 1);
-    takers.sort_by_key(|(packets, step)| (std::cmp::Reverse(*packets), step.line));
-    takers
+    let mut deciding_steps = merged(taken.map(|step| (1, step)), same, |known, _| known.0 += 1);
+    deciding_steps.sort_by_key(|(packets, step)| (std::cmp::Reverse(*packets), step.line));
+    deciding_steps
 }
 
 /// True if the rule of `step` alone matches all of the packets.

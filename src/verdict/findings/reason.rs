@@ -9,23 +9,23 @@ use crate::rules::iptables_save::{Clause, Match, Rule};
 use crate::wire::tcp_flags::TcpFlags;
 
 /// Other rules match all its packets.
-pub(super) fn taken(rule: &Rule, packets: &[&Witnessed], takers: &[(&Step, Option<&Rule>)]) -> String {
-    match takers {
-        [(step, taker)] => taken_by_one(rule, packets, step, *taker),
-        _ => format!("the union of {} takes every packet first", lines(takers.iter().map(|(step, _)| *step))),
+pub(super) fn taken(rule: &Rule, packets: &[&Witnessed], deciding_steps: &[(&Step, Option<&Rule>)]) -> String {
+    match deciding_steps {
+        [(step, deciding)] => taken_by_one(rule, packets, step, *deciding),
+        _ => format!("the union of {} takes every packet first", lines(deciding_steps.iter().map(|(step, _)| *step))),
     }
 }
 
-fn taken_by_one(rule: &Rule, packets: &[&Witnessed], step: &Step, taker: Option<&Rule>) -> String {
+fn taken_by_one(rule: &Rule, packets: &[&Witnessed], step: &Step, deciding: Option<&Rule>) -> String {
     let verb = verb(&step.verdict);
     let states = states(packets);
-    match taker {
+    match deciding {
         None => format!("the policy of {} {verb} its packets before", step.chain),
-        Some(taker) if only(&states) == Some(ConntrackState::Invalid) && matches_invalid(taker) => {
+        Some(deciding) if only(&states) == Some(ConntrackState::Invalid) && matches_invalid(deciding) => {
             let subject = subject(rule);
-            format!("{subject} are INVALID to conntrack, and line {} {verb} what is INVALID", taker.line)
+            format!("{subject} are INVALID to conntrack, and line {} {verb} what is INVALID", deciding.line)
         }
-        Some(taker) => format!("line {} {verb} {} before", taker.line, everything(taker)),
+        Some(deciding) => format!("line {} {verb} {} before", deciding.line, everything(deciding)),
     }
 }
 

@@ -28,8 +28,9 @@ pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandi
     let builder = PatchBuilder { finding, scene };
     match finding.cause {
         Cause::EarlierRule | Cause::LogBehindVerdict => {
-            let moves = [builder.move_taker_down(), builder.move_up(), builder.move_denial_down()].concat();
-            [moves, builder.narrow_source(), builder.out_of_list(), builder.delete_taker(), builder.let_in()].concat()
+            let moves = [builder.move_deciding_rule_down(), builder.move_up(), builder.move_denial_down()].concat();
+            [moves, builder.narrow_source(), builder.out_of_list(), builder.delete_deciding_rule(), builder.let_in()]
+                .concat()
         }
         Cause::ConntrackState => [builder.drop_clause(), builder.move_up()].concat(),
         Cause::TcpFlags => [builder.right_flags(), builder.right_flags_and_up()].concat(),
@@ -39,9 +40,10 @@ pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandi
             [edits, builder.drop_clause(), builder.let_in()].concat()
         }
         Cause::TooBroad => {
-            [builder.only_new(), builder.narrow_source(), builder.out_of_list(), builder.delete_taker()].concat()
+            [builder.only_new(), builder.narrow_source(), builder.out_of_list(), builder.delete_deciding_rule()]
+                .concat()
         }
-        Cause::LoggedTwice => builder.delete_taker(),
+        Cause::LoggedTwice => builder.delete_deciding_rule(),
         Cause::OtherOrder => builder.log_before(),
         Cause::Reject => builder.silence(),
         Cause::LimitFirst => builder.limit_last(),
@@ -49,7 +51,7 @@ pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandi
         Cause::OtherRate => builder.right_burst(),
         Cause::OtherPrefix => builder.right_prefix(),
         Cause::AnswerTaken | Cause::FollowupTaken => {
-            [builder.move_up(), builder.delete_taker(), builder.carry_on()].concat()
+            [builder.move_up(), builder.delete_deciding_rule(), builder.carry_on()].concat()
         }
         Cause::Policy => [builder.default_deny(), builder.let_in()].concat(),
         Cause::NoRule => [builder.copy_of_twin(), builder.let_in()].concat(),
@@ -90,13 +92,13 @@ impl<'a> PatchBuilder<'a> {
     /// The line before which a new rule would see the packets of `step`; for a policy, after all rules of the chain.
     fn line_before(&self, step: &Step) -> Option<usize> {
         match self.scene.listing.placed(step) {
-            Some(taker) => Some(self.first_of_group(taker).rule.line),
+            Some(deciding) => Some(self.first_of_group(deciding).rule.line),
             None => {
                 let of_chain = self
                     .scene
                     .listing
                     .placed_rules()
-                    .filter(|stand| (stand.table, stand.chain) == (&step.table, &step.chain));
+                    .filter(|placed| (placed.table, placed.chain) == (&step.table, &step.chain));
                 of_chain.last().map(|last| last.rule.line + 1).or(step.line.map(|line| line + 1))
             }
         }
@@ -108,27 +110,27 @@ impl<'a> PatchBuilder<'a> {
 
     /// The rule in the intended rule's chain that decided on the packet, or that jumped to the chain where it was
     /// decided.
-    fn taker_in_chain(&self) -> Option<PlacedRule<'a>> {
+    fn deciding_rule_in_chain(&self) -> Option<PlacedRule<'a>> {
         let meant = self.finding.meant?;
-        let taker = self.deciding_rule()?;
-        if (taker.table, taker.chain) == (meant.table, meant.chain) {
-            return Some(taker);
+        let deciding = self.deciding_rule()?;
+        if (deciding.table, deciding.chain) == (meant.table, meant.chain) {
+            return Some(deciding);
         }
-        let jumps = |stand: &PlacedRule| {
-            let target = stand.rule.target.as_ref().map(|target| target.name.as_str());
-            (stand.table, stand.chain, target) == (meant.table, meant.chain, Some(taker.chain))
+        let jumps = |placed: &PlacedRule| {
+            let target = placed.rule.target.as_ref().map(|target| target.name.as_str());
+            (placed.table, placed.chain, target) == (meant.table, meant.chain, Some(deciding.chain))
         };
         self.scene.listing.placed_rules().find(jumps)
     }
 
     /// The LOG directly before a rule with the same matches belongs to it.
-    fn first_of_group(&self, taker: PlacedRule<'a>) -> PlacedRule<'a> {
-        let before = |stand: &PlacedRule| {
-            (stand.table, stand.chain, stand.number + 1) == (taker.table, taker.chain, taker.number)
-                && stand.rule.log_prefix().is_some()
-                && same_matches(stand.rule, taker.rule)
+    fn first_of_group(&self, deciding: PlacedRule<'a>) -> PlacedRule<'a> {
+        let before = |placed: &PlacedRule| {
+            (placed.table, placed.chain, placed.number + 1) == (deciding.table, deciding.chain, deciding.number)
+                && placed.rule.log_prefix().is_some()
+                && same_matches(placed.rule, deciding.rule)
         };
-        self.scene.listing.placed_rules().find(before).unwrap_or(taker)
+        self.scene.listing.placed_rules().find(before).unwrap_or(deciding)
     }
 
     fn group_after(&self, meant: PlacedRule<'a>) -> Vec<PlacedRule<'a>> {
@@ -154,10 +156,10 @@ fn names_one_source_port(rule: &Rule) -> bool {
 
 /// A rule, and the verdict directly after it with the same matches.
 fn group_after<'a>(first: PlacedRule<'a>, mut all: impl Iterator<Item = PlacedRule<'a>>) -> Vec<PlacedRule<'a>> {
-    let next = |stand: &PlacedRule| {
-        (stand.table, stand.chain, stand.number) == (first.table, first.chain, first.number + 1)
-            && stand.rule.is_terminal()
-            && same_matches(stand.rule, first.rule)
+    let next = |placed: &PlacedRule| {
+        (placed.table, placed.chain, placed.number) == (first.table, first.chain, first.number + 1)
+            && placed.rule.is_terminal()
+            && same_matches(placed.rule, first.rule)
     };
     [first].into_iter().chain(all.find(next)).collect()
 }
@@ -172,6 +174,6 @@ fn replaced(rule: &Rule, text: String, words: String) -> PatchCandidate {
 
 /// `line 12`, `lines 12 and 13`
 fn lines(group: &[PlacedRule]) -> String {
-    let numbers: Vec<String> = group.iter().map(|stand| stand.rule.line.to_string()).collect();
+    let numbers: Vec<String> = group.iter().map(|placed| placed.rule.line.to_string()).collect();
     format!("{} {}", if group.len() > 1 { "lines" } else { "line" }, numbers.join(" and "))
 }

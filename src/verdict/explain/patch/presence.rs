@@ -10,16 +10,16 @@ use crate::verdict::explain::expected_effect::ExpectedEffect;
 impl<'a> PatchBuilder<'a> {
     /// Deletes the deciding rule. A rule that denies is deleted only if it is for the port that should be open: other
     /// cases must have a better fix.
-    pub(super) fn delete_taker(&self) -> Vec<PatchCandidate> {
+    pub(super) fn delete_deciding_rule(&self) -> Vec<PatchCandidate> {
         // SYNPROXY and queues are there on purpose: deleting them would reduce protection.
         let keeps = self.finding.took.is_some_and(|step| step.verdict == StepVerdict::Stolen);
-        let Some(taker) = self.deciding_rule().filter(|_| !keeps) else { return Vec::new() };
+        let Some(deciding) = self.deciding_rule().filter(|_| !keeps) else { return Vec::new() };
         let is_to_get_in = matches!(self.finding.goal, ExpectedEffect::LetIn(_));
-        let is_of_answers = self.finding.cause == Cause::AnswerTaken && names_one_source_port(taker.rule);
-        if taker.rule.denies() && !(is_to_get_in && (names_one_port(taker.rule) || is_of_answers)) {
+        let is_of_answers = self.finding.cause == Cause::AnswerTaken && names_one_source_port(deciding.rule);
+        if deciding.rule.denies() && !(is_to_get_in && (names_one_port(deciding.rule) || is_of_answers)) {
             return Vec::new();
         }
-        let line = taker.rule.line;
+        let line = deciding.rule.line;
         vec![PatchCandidate { words: format!("delete line {line}"), edits: vec![Edit::Delete { line }] }]
     }
 
@@ -52,8 +52,8 @@ impl<'a> PatchBuilder<'a> {
     /// Adds the rule with which every stateful filter begins.
     pub(super) fn carry_on(&self) -> Vec<PatchCandidate> {
         let Some(step) = self.finding.took.filter(|_| self.finding.meant.is_none()) else { return Vec::new() };
-        let in_chain = |stand: &PlacedRule| step.is_in(stand.table, stand.chain);
-        let first = self.scene.listing.placed_rules().find(in_chain).map(|stand| stand.rule.line);
+        let in_chain = |placed: &PlacedRule| step.is_in(placed.table, placed.chain);
+        let first = self.scene.listing.placed_rules().find(in_chain).map(|placed| placed.rule.line);
         let rule = format!("-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", step.chain);
         let at_first = first.map(|line| inserted(line, rule.clone()));
         at_first.into_iter().chain(self.added(step, rule)).collect()
@@ -63,10 +63,10 @@ impl<'a> PatchBuilder<'a> {
     pub(super) fn jump(&self) -> Vec<PatchCandidate> {
         let (Some(meant), Some(step)) = (self.finding.meant, self.finding.took) else { return Vec::new() };
         let opens =
-            |stand: &PlacedRule| (stand.table, stand.chain) == (meant.table, meant.chain) && opens_wide(stand.rule);
+            |placed: &PlacedRule| (placed.table, placed.chain) == (meant.table, meant.chain) && opens_wide(placed.rule);
         if meant.table != step.table
             || meant.chain == step.chain
-            || self.scene.listing.placed_rules().any(|stand| opens(&stand))
+            || self.scene.listing.placed_rules().any(|placed| opens(&placed))
         {
             return Vec::new();
         }
@@ -79,7 +79,7 @@ impl<'a> PatchBuilder<'a> {
             return Vec::new();
         };
         let (Some(twin), Some(step)) = (self.scene.twin, self.finding.took) else { return Vec::new() };
-        let logs = |stand: &PlacedRule| stand.rule.log_prefix().as_deref() == Some(prefix);
+        let logs = |placed: &PlacedRule| placed.rule.log_prefix().as_deref() == Some(prefix);
         let Some(original) = twin.placed_rules().find(logs) else { return Vec::new() };
         let Some(line) = self.line_before(step) else { return Vec::new() };
         let file = twin.source.name.display();
@@ -88,7 +88,7 @@ impl<'a> PatchBuilder<'a> {
             edits: vec![Edit::InsertBefore { line, text: texts(group) }],
         };
         let mut group = group_after(original, twin.placed_rules());
-        group.retain(|stand| !opens_wide(stand.rule));
+        group.retain(|placed| !opens_wide(placed.rule));
         if group.len() > 1 { vec![copy(&group), copy(&group[..1])] } else { vec![copy(&group)] }
     }
 
@@ -117,5 +117,5 @@ fn inserted(line: usize, text: String) -> PatchCandidate {
 }
 
 fn texts(group: &[PlacedRule]) -> String {
-    group.iter().map(|stand| stand.rule.text.as_str()).collect::<Vec<_>>().join("\n")
+    group.iter().map(|placed| placed.rule.text.as_str()).collect::<Vec<_>>().join("\n")
 }

@@ -15,68 +15,68 @@ use crate::wire::tcp_flags::TcpFlags;
 impl<'a> PatchBuilder<'a> {
     /// Restricts a LOG rule for a port to the beginning of connections, without scans.
     pub(super) fn only_new(&self) -> Vec<PatchCandidate> {
-        let Some(taker) = self.deciding_rule().filter(|taker| taker.rule.log_prefix().is_some()) else {
+        let Some(deciding) = self.deciding_rule().filter(|deciding| deciding.rule.log_prefix().is_some()) else {
             return Vec::new();
         };
-        let Some(protocol) = protocol_tcp(taker.rule) else { return Vec::new() };
-        let text = taker.rule.with(protocol, "-p tcp --syn");
-        vec![replaced(taker.rule, text, format!("write `--syn` in line {}", taker.rule.line))]
+        let Some(protocol) = protocol_tcp(deciding.rule) else { return Vec::new() };
+        let text = deciding.rule.with(protocol, "-p tcp --syn");
+        vec![replaced(deciding.rule, text, format!("write `--syn` in line {}", deciding.rule.line))]
     }
 
     pub(super) fn silence(&self) -> Vec<PatchCandidate> {
-        let Some(taker) = self.deciding_rule() else { return Vec::new() };
-        let words = format!("write `-j DROP` in line {}", taker.rule.line);
-        vec![replaced(taker.rule, taker.rule.with_target("-j DROP"), words)]
+        let Some(deciding) = self.deciding_rule() else { return Vec::new() };
+        let words = format!("write `-j DROP` in line {}", deciding.rule.line);
+        vec![replaced(deciding.rule, deciding.rule.with_target("-j DROP"), words)]
     }
 
     pub(super) fn drop_clause(&self) -> Vec<PatchCandidate> {
-        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Some((placed, clause)) = self.finding.refusal() else { return Vec::new() };
         let names_port = matches!(clause.ask, Match::DestinationPorts(_));
-        let opens = stand.rule.accepts() && (names_port || !names_one_port(stand.rule));
-        let names_source = matches!(clause.ask, Match::Source(_)) && (stand.rule.accepts() || stand.rule.is_jump());
+        let opens = placed.rule.accepts() && (names_port || !names_one_port(placed.rule));
+        let names_source = matches!(clause.ask, Match::Source(_)) && (placed.rule.accepts() || placed.rule.is_jump());
         let leads_to_one_that_opens =
-            stand.rule.is_jump() && self.finding.meant.is_some_and(|meant| meant.rule.accepts());
+            placed.rule.is_jump() && self.finding.meant.is_some_and(|meant| meant.rule.accepts());
         if opens || names_source || leads_to_one_that_opens {
             return Vec::new();
         }
-        let words = format!("remove `{}` from line {}", text_of(stand.rule, clause), stand.rule.line);
-        vec![replaced(stand.rule, stand.rule.without(clause), words)]
+        let words = format!("remove `{}` from line {}", text_of(placed.rule, clause), placed.rule.line);
+        vec![replaced(placed.rule, placed.rule.without(clause), words)]
     }
 
     /// Replaces the port of the rule by that of the probe, or adds that to a list.
     pub(super) fn right_port(&self) -> Vec<PatchCandidate> {
-        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Some((placed, clause)) = self.finding.refusal() else { return Vec::new() };
         if !matches!(clause.ask, Match::DestinationPorts(_)) {
             return Vec::new();
         }
-        let Some(port) = self.port().filter(|_| !clause.negated && !stand.rule.is_jump()) else { return Vec::new() };
-        let Some((option, list)) = text_of(stand.rule, clause).rsplit_once(' ') else { return Vec::new() };
+        let Some(port) = self.port().filter(|_| !clause.negated && !placed.rule.is_jump()) else { return Vec::new() };
+        let Some((option, list)) = text_of(placed.rule, clause).rsplit_once(' ') else { return Vec::new() };
         let is_list = clause.module.as_deref() == Some("multiport");
         let after_nat = self.ports().filter(|ports| !is_list && ports.contains(':'));
         let corrected = after_nat.or_else(|| corrected_list(list, port, !is_list));
         let longer = is_list.then(|| format!("{list},{port}"));
         let lists = corrected.into_iter().chain(longer);
-        lists.map(|list| self.rewritten(stand, clause, &format!("{option} {list}"))).collect()
+        lists.map(|list| self.rewritten(placed, clause, &format!("{option} {list}"))).collect()
     }
 
     /// Removes the port that should be open from a list of denied ports.
     pub(super) fn out_of_list(&self) -> Vec<PatchCandidate> {
-        let (ExpectedEffect::LetIn(_), Some(port), Some(taker)) =
+        let (ExpectedEffect::LetIn(_), Some(port), Some(deciding)) =
             (&self.finding.goal, self.port(), self.deciding_rule())
         else {
             return Vec::new();
         };
         let lists = |clause: &&Clause| matches!(&clause.ask, Match::DestinationPorts(_)) && !clause.negated;
-        let clause = taker.rule.clauses.iter().find(lists).filter(|_| taker.rule.denies());
+        let clause = deciding.rule.clauses.iter().find(lists).filter(|_| deciding.rule.denies());
         let Some(clause) = clause else { return Vec::new() };
-        let Some((option, list)) = text_of(taker.rule, clause).rsplit_once(' ') else { return Vec::new() };
+        let Some((option, list)) = text_of(deciding.rule, clause).rsplit_once(' ') else { return Vec::new() };
         let others: Vec<&str> = list.split(',').filter(|item| *item != port.to_string()).collect();
         if others.is_empty() || others.len() == list.split(',').count() {
             return Vec::new();
         }
-        let words = format!("remove port {port} from the list in line {}", taker.rule.line);
-        let text = taker.rule.with(clause, &format!("{option} {}", others.join(",")));
-        vec![replaced(taker.rule, text, words)]
+        let words = format!("remove port {port} from the list in line {}", deciding.rule.line);
+        let text = deciding.rule.with(clause, &format!("{option} {}", others.join(",")));
+        vec![replaced(deciding.rule, text, words)]
     }
 
     /// Changes the target port of a nat rule to the similar one that filter accepts, or that the host listens on.
@@ -92,7 +92,7 @@ impl<'a> PatchBuilder<'a> {
         let is_meant = |port: &Port| *port != change.from && *port != change.to && are_similar_ports(*port, change.to);
         let mut ports: Vec<Port> = named.iter().chain(self.scene.listen).copied().filter(is_meant).collect();
         ports.dedup();
-        let nat = self.scene.listing.placed_rules().find(|stand| stand.rule.line == change.line);
+        let nat = self.scene.listing.placed_rules().find(|placed| placed.rule.line == change.line);
         let Some(nat) = nat else { return Vec::new() };
         let written = |port: &Port| {
             let words = format!("write port {port} in line {}", nat.rule.line);
@@ -107,31 +107,31 @@ impl<'a> PatchBuilder<'a> {
         let source = self.finding.packet.source;
         let networks = self.ssh_networks();
         let Some(network) = networks.iter().find(|network| network.contains(source)) else { return Vec::new() };
-        let is_alike = |stand: &PlacedRule| {
-            let is_of_chain = (stand.table, stand.chain) == (meant.table, meant.chain);
-            is_of_chain && (stand.rule.accepts() || stand.rule.is_jump())
+        let is_alike = |placed: &PlacedRule| {
+            let is_of_chain = (placed.table, placed.chain) == (meant.table, meant.chain);
+            is_of_chain && (placed.rule.accepts() || placed.rule.is_jump())
         };
-        let corrected = |stand: PlacedRule| {
+        let corrected = |placed: PlacedRule| {
             let mut refusing =
-                stand.rule.clauses.iter().filter(|clause| clause.answer(&self.finding.packet) == MatchResult::No);
+                placed.rule.clauses.iter().filter(|clause| clause.answer(&self.finding.packet) == MatchResult::No);
             let (Some(clause), None) = (refusing.next(), refusing.next()) else { return None };
             let is_wrong = source_network(clause).is_some_and(|written| !networks.contains(&written));
-            is_wrong.then(|| self.rewritten(stand, clause, &format!("-s {network}")))
+            is_wrong.then(|| self.rewritten(placed, clause, &format!("-s {network}")))
         };
         self.scene.listing.placed_rules().filter(is_alike).filter_map(corrected).collect()
     }
 
     /// Replaces the network of a rule that accepts with the narrower one of `ssh_from`.
     pub(super) fn narrow_source(&self) -> Vec<PatchCandidate> {
-        let Some(taker) = self.deciding_rule().filter(|taker| taker.rule.accepts()) else { return Vec::new() };
+        let Some(deciding) = self.deciding_rule().filter(|deciding| deciding.rule.accepts()) else { return Vec::new() };
         let networks = self.ssh_networks();
         let narrowed = |clause: &Clause| {
             let wide = source_network(clause)?;
             let mut within = networks.iter().filter(|network| wide.covers(network) && **network != wide);
             let (Some(network), None) = (within.next(), within.next()) else { return None };
-            Some(self.rewritten(taker, clause, &format!("-s {network}")))
+            Some(self.rewritten(deciding, clause, &format!("-s {network}")))
         };
-        taker.rule.clauses.iter().filter_map(narrowed).collect()
+        deciding.rule.clauses.iter().filter_map(narrowed).collect()
     }
 
     pub(super) fn ssh_networks(&self) -> Vec<Network> {
@@ -140,23 +140,23 @@ impl<'a> PatchBuilder<'a> {
 
     /// Removes the `!` before the match that refuses the packet.
     pub(super) fn unnegated(&self) -> Vec<PatchCandidate> {
-        let Some((stand, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
+        let Some((placed, clause)) = self.finding.refusal().filter(|(_, clause)| clause.negated) else {
             return Vec::new();
         };
-        let words = format!("remove the `!` from line {}", stand.rule.line);
-        vec![replaced(stand.rule, stand.rule.negating(clause), words)]
+        let words = format!("remove the `!` from line {}", placed.rule.line);
+        vec![replaced(placed.rule, placed.rule.negating(clause), words)]
     }
 
     pub(super) fn right_interface(&self) -> Vec<PatchCandidate> {
-        let Some((stand, clause)) = self.finding.refusal() else { return Vec::new() };
+        let Some((placed, clause)) = self.finding.refusal() else { return Vec::new() };
         let asks_interface = matches!(clause.ask, Match::InInterface(_)) && !clause.negated;
         let text = format!("-i {}", self.scene.interface);
-        if asks_interface { vec![self.rewritten(stand, clause, &text)] } else { Vec::new() }
+        if asks_interface { vec![self.rewritten(placed, clause, &text)] } else { Vec::new() }
     }
 
-    fn rewritten(&self, stand: PlacedRule, clause: &Clause, text: &str) -> PatchCandidate {
-        let words = format!("write `{text}` in line {}", stand.rule.line);
-        replaced(stand.rule, stand.rule.with(clause, text), words)
+    fn rewritten(&self, placed: PlacedRule, clause: &Clause, text: &str) -> PatchCandidate {
+        let words = format!("write `{text}` in line {}", placed.rule.line);
+        replaced(placed.rule, placed.rule.with(clause, text), words)
     }
 
     /// Matches the flags of the probe itself, with all six in the mask.
@@ -274,8 +274,8 @@ fn with_new_port(rule: &Rule, old: Port, new: Port) -> Option<String> {
 }
 
 /// False for a rule that accepts, and one for the beginning of connections (`--syn`): they keep their flags.
-fn may_get_other_flags(stand: &PlacedRule, clause: &Clause) -> bool {
-    !stand.rule.accepts()
+fn may_get_other_flags(placed: &PlacedRule, clause: &Clause) -> bool {
+    !placed.rule.accepts()
         && !matches!(clause.ask, Match::TcpFlags { mask, comp: TcpFlags::SYN } if mask & TcpFlags::SYN_ACK == TcpFlags::SYN_ACK)
 }
 
