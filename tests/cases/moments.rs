@@ -89,3 +89,16 @@ fn a_rule_of_the_moment_that_cuts_sessions_is_reported_once_and_with_its_cause()
     let dies = dies.unwrap_or_else(|| panic!("{facts:#?}"));
     assert!(dies.contains("rules.v4:6 applies: -m time)") && !dies.contains("has to be let through"), "{dies}");
 }
+
+#[test]
+fn two_rules_of_the_moment_are_unknown_only_in_what_was_not_tried() {
+    let rule = |start: &str, stop: &str| {
+        format!("-A INPUT -p tcp --dport 22 -m time --timestart {start} --timestop {stop} -j DROP")
+    };
+    let facts = locked_out(&format!("{}\n{}", rule("03:00", "03:05"), rule("04:00", "04:05")), "nft");
+    let with =
+        |tone: &str, place: &str| facts.iter().filter(|fact| fact.starts_with(tone) && fact.contains(place)).count();
+    // All apply, or none; that the second one applies alone was not tried.
+    assert!(with("bad: ", "rules.v4:6: ") > 0, "{facts:#?}");
+    assert_eq!((with("unknown: ", "rules.v4:6: "), with("unknown: ", "rules.v4:7: ")), (0, 1), "{facts:#?}");
+}

@@ -60,12 +60,14 @@ fn of_the_moment(listing: &Listing) -> impl Iterator<Item = &Rule> {
     listing.rules().filter(|rule| rule.of_the_moment().next().is_some())
 }
 
-/// True if a leaf with these results of matches is measured in both states: if there is only one time-dependent rule,
-/// each of its results belongs to one state.
+/// True if a leaf with these results of matches is measured: with one time-dependent rule, in one of both states; with
+/// several, if all of them match, or none does.
 pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
     let is_of_moment = |key: &str| OF_THE_MOMENT.iter().any(|name| key.starts_with(&format!("-m {name} ")));
     let is_one = of_the_moment(listing).filter(|rule| !rule.is_by_chance()).count() == 1;
-    is_one && !is_by_chance(region) && region.answers().any(|(key, _)| is_of_moment(key))
+    let answers: Vec<bool> = region.answers().filter(|(key, _)| is_of_moment(key)).map(|(_, answer)| answer).collect();
+    let are_equal = answers.windows(2).all(|two| two[0] == two[1]);
+    !answers.is_empty() && (is_one || are_equal) && !is_by_chance(region)
 }
 
 /// True if chance decided on packets of a leaf.
