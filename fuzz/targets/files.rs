@@ -47,6 +47,6 @@ fn ports(text: &str) -> Result<Vec<Port>> {
 fn fit_to_print<T>(result: Result<T>) {
     if let Err(Error::Input(error)) = result {
         let shown = error.to_string();
-        assert!(!shown.contains(|c| escape::steers(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.contains(|c| escape::is_terminal_control(c) && c != '\n'), "{shown:?}");
     }
 }

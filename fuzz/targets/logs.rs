@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use scanlab::log_line::LogLine;
 use scanlab::log_line::kmsg::KmsgRecord;
-use scanlab::log_line::syslog::LoggedLine;
+use scanlab::log_line::syslog::SyslogLine;
 
 fuzz_target!(|bytes: &[u8]| {
     let record = KmsgRecord::parse(bytes);
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn line(text: &str) {
-    let (line, logged) = (LogLine::parse(text), LoggedLine::parse(text));
+    let (line, logged) = (LogLine::parse(text), SyslogLine::parse(text));
     assert!(logged.is_some() || line.is_none(), "a header must not hide a line");
     if let Some(line) = line {
         assert_eq!(line.to_string().trim_end(), text.trim_end());

@@ -8,4 +8,4 @@ pub mod headers;
 pub(crate) mod ip_header;
 pub(crate) mod packet_id;
 pub mod reply;
-pub(crate) mod tcp_flags;
+pub mod tcp_flags;
