@@ -19,6 +19,7 @@ mod hostile_text;
 mod iptables_fails;
 mod large;
 mod legacy;
+mod limited_diff;
 mod limits;
 mod lines;
 mod matrix;

@@ -131,7 +131,7 @@ impl Over<'_> {
             let mut phase = numbering.phase(technique, self.family, self.comparison.addresses);
             probes.extend(phase.probes(&ports));
         }
-        let [before, after] = self.both(compared, |lab| lab.send_with_fresh_limits(&probes))?;
+        let [before, after] = self.both(compared, |lab| lab.send_last_with_fresh_limits(&probes))?;
         compared.sent += probes.len();
         for ((probe, before), after) in probes.iter().zip(&before).zip(&after) {
             let [before, after] = [(before, 0), (after, 1)].map(|(seen, side)| self.sight(seen, side));

@@ -59,6 +59,14 @@ impl Spending {
         rules.iter().map(spending).fold(Spending::Never, Spending::and)
     }
 
+    /// True if the packets of `probe` find no limit used up that was fresh before them.
+    pub fn allows(self, probe: &Probe) -> bool {
+        match self {
+            Spending::Never => true,
+            Spending::Lines { burst } | Spending::Packets { burst } => packets(probe) <= burst,
+        }
+    }
+
     /// The one of the two that uses up limits sooner.
     pub fn and(self, other: Spending) -> Spending {
         match (self, other) {
@@ -101,7 +109,7 @@ impl LimitUse {
 }
 
 /// The largest number of packets of a probe at one hook: the probe itself, and the later packets of its exchange.
-fn packets(probe: &Probe) -> u32 {
+pub(super) fn packets(probe: &Probe) -> u32 {
     match () {
         () if probe.technique.is_full_connect() => 4,
         () if probe.flags() & TcpFlags::SYN != 0 => 2,
@@ -195,5 +203,26 @@ fn is_counting(expression: &[u8]) -> bool {
             matches!(name, Some(b"limit\0" | b"quota\0" | b"statistic\0" | b"connlimit\0"))
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Addresses;
+    use crate::net::port::Port;
+    use crate::probe::scan::Technique;
+    use crate::probe::scan_pass::PassNumbering;
+
+    #[test]
+    fn burst_of_the_packets_of_a_probe_allows_it_and_a_smaller_one_does_not() {
+        let mut numbering = PassNumbering::new(1);
+        for (technique, burst) in [(Technique::Fin, 1), (Technique::Syn, 2), (Technique::Connect, 4)] {
+            let probe = numbering.phase(technique, Family::Ipv4, Addresses::default()).probe(Port(80), 0);
+            for spending in [|burst| Spending::Lines { burst }, |burst| Spending::Packets { burst }] {
+                assert!(spending(burst).allows(&probe) && !spending(burst - 1).allows(&probe), "{technique:?}");
+            }
+            assert!(Spending::Never.allows(&probe), "{technique:?}");
+        }
     }
 }

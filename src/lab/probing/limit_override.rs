@@ -22,7 +22,7 @@ pub enum LimitOverride {
 
 /// More packets than any sweep has. A larger burst would overflow the kernel's 64 bits of nanoseconds at a rate of a
 /// few a day (`nft_limit_init` in net/netfilter/nft_limit.c).
-const WIDE: u32 = 100_000;
+pub(super) const WIDE: u32 = 100_000;
 
 /// Changes the size of every nft `limit` of the rules. Returns the rules with their new handles; `None` if there was
 /// nothing to change.

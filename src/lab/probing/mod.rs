@@ -5,6 +5,7 @@ pub(super) mod canaries;
 pub(super) mod exchange;
 pub(super) mod flows;
 pub(super) mod fresh_limits;
+pub(super) mod last_probes;
 pub(super) mod limit_override;
 pub(super) mod retransmission;
 pub(super) mod sessions;

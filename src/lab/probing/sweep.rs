@@ -124,7 +124,7 @@ impl Lab<'_> {
 
     /// Changes the limits once for the whole sweep: the kernel needs ten milliseconds and more for it (an RCU grace
     /// period).
-    fn set_limits(&mut self, limits: LimitOverride) -> Result<()> {
+    pub(super) fn set_limits(&mut self, limits: LimitOverride) -> Result<()> {
         if self.limits == Some(limits) {
             return Ok(());
         }

@@ -13,6 +13,7 @@ mod evaluate;
 mod extension;
 mod getopt;
 mod icmp_type;
+mod limit_visits;
 mod line;
 mod listing;
 mod match_kind;
