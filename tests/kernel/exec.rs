@@ -168,8 +168,7 @@ fn nmap_sees_every_reject_as_over_a_cable() {
 #[test]
 fn the_report_tells_what_became_of_a_scan() {
     let _machine = share_the_machine();
-    let observed =
-        Bench::hardened().exec(&["nmap", "-n", "-Pn", "-sX", "--max-retries", "0", "-p", "1-50", "203.0.113.10"]);
+    let observed = Bench::hardened().exec(&once("-sX -p 1-50 203.0.113.10"));
     let report = &observed.report;
     assert_eq!((&report["schema"], &report["tool_status"]["exit"]), (&1.into(), &0.into()));
     assert_eq!(observed.count("tcp xmas"), 50);
@@ -294,11 +293,17 @@ fn wireshark_opens_the_capture() {
     );
 }
 
+/// The words of an nmap that sends each probe once. It waits two seconds for an answer, also to an ARP request, for which
+/// it waits 0.2 s otherwise.
+fn once(words: &str) -> Vec<&str> {
+    "nmap -n -Pn --max-retries 0 --min-rtt-timeout 2s".split(' ').chain(words.split(' ')).collect()
+}
+
 /// As over a cable: frames sent while the link is down are lost, and the others arrive.
 #[test]
 fn a_tool_may_take_its_link_down() {
     let _machine = share_the_machine();
-    let scan = "nmap -n -Pn -sS --max-retries 0 --initial-rtt-timeout 5s --max-rtt-timeout 5s -p 22 203.0.113.10";
+    let scan = "nmap -n -Pn -sS --max-retries 0 --min-rtt-timeout 2s -p 22 203.0.113.10";
     let script = format!("ip link set eth0 down; sleep 0.3; ip link set eth0 up; {scan}");
     let observed = Bench::hardened().exec_with(&["--unconfined"], &["sh", "-c", &script]);
     assert!(observed.stdout.contains("22/tcp open"), "{}", observed.stdout);
@@ -312,20 +317,7 @@ fn services_of_udp_answer_a_tool() {
     let _machine = share_the_machine();
     let bench = Bench::new(&filter("ACCEPT", ""), &filter("ACCEPT", ""), "22,U:53");
     for family in [&["203.0.113.10"][..], &["-6", "2001:db8:113::10"]] {
-        let scan = [
-            "nmap",
-            "-n",
-            "-Pn",
-            "-sU",
-            "--max-retries",
-            "0",
-            "--initial-rtt-timeout",
-            "5s",
-            "--max-rtt-timeout",
-            "5s",
-            "-p",
-            "53,54",
-        ];
+        let scan = once("-sU -p 53,54");
         let observed = bench.exec(&[&scan[..], family].concat());
         let state = |port: &str| observed.stdout.lines().find(|line| line.starts_with(port)).map(str::to_owned);
         let states = ["53/udp", "54/udp"].map(|port| state(port).unwrap_or_default());
@@ -367,10 +359,10 @@ fn a_tool_may_end_as_it_likes() {
 #[test]
 fn the_report_is_printed_behind_what_the_tool_prints() {
     let _machine = share_the_machine();
-    let scan = ["nmap", "-n", "-Pn", "-sX", "--max-retries", "0", "-p", "21-23", "203.0.113.10"];
+    let scan = once("-sX -p 21-23 203.0.113.10");
     let output = Bench::hardened().command(&[], &scan).output().expect("scanlab starts");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let (tool, report) = text.split_once("nmap -n -Pn -sX").expect("the report begins with the command");
+    let (tool, report) = text.split_once("nmap -n -Pn --max-retries 0").expect("the report begins with the command");
     assert!(tool.contains("Nmap done") && !tool.contains("xmas"), "{tool}");
     let lines: Vec<&str> = report.lines().collect();
     assert!(lines[1].starts_with("exit status 0 after ") && lines[1].ends_with("; 3 log lines"), "{report}");
@@ -394,7 +386,7 @@ fn rewritten_ports_are_followed() {
         "-A OUTPUT -p tcp --sport 99 -j DROP\n".to_owned(),
     ];
     let bench = Bench::new(&format!("{nat}{}", filter("ACCEPT", &rules.concat())), &filter("ACCEPT", ""), "8080");
-    let scan = ["nmap", "-n", "-Pn", "-sS", "--max-retries", "0", "-p", "80,99,8080", "203.0.113.10"];
+    let scan = once("-sS -p 80,99,8080 203.0.113.10");
     let observed = bench.exec(&scan);
     let prefixes = |wanted: &str| {
         let lines = observed.report["log"].as_array().expect("lines");
@@ -409,7 +401,7 @@ fn rewritten_ports_are_followed() {
 #[test]
 fn fragments_are_told_with_what_became_of_their_packet() {
     let _machine = share_the_machine();
-    let scan = ["nmap", "-n", "-Pn", "-sS", "-f", "--max-retries", "0", "-p", "80", "203.0.113.10"];
+    let scan = once("-sS -f -p 80 203.0.113.10");
     let observed = Bench::hardened().exec(&scan);
     let dropped: Vec<_> = observed.groups("fragment").into_iter().filter(|group| group["verdict"] == "drop").collect();
     assert_eq!((observed.count("fragment"), dropped.len(), &dropped[0]["frames"]), (3, 1, &1.into()));
@@ -451,7 +443,7 @@ fn a_packet_that_the_match_of_a_log_rule_drops_leaves_no_line() {
 #[test]
 fn with_x_tables_verdicts_are_known() {
     let _machine = share_the_machine();
-    let scan = ["nmap", "-n", "-Pn", "-sS", "--max-retries", "0", "-p", "22,80", "203.0.113.10"];
+    let scan = once("-sS -p 22,80 203.0.113.10");
     let observed = Bench::hardened().exec_with(&["--iptables", "legacy"], &scan);
     assert_eq!(observed.status, Some(0), "{}", observed.stderr);
     let verdict = |group: &Value| (group["ports"].to_string(), group["verdict"].to_string());
