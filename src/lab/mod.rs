@@ -629,7 +629,8 @@ fn watch_paths(
             let known = trace::x_tables::all_known(&tables);
             RuleIndex::assert_loaded(listings, &known)?;
             let index = RuleIndex::compile(listings, known)?;
-            let tracer = XTracer::open(isolated, tables, spec.fault.as_ref())?;
+            let has_conntrack = listings.iter().flat_map(Listing::rules).any(|rule| rule.uses_conntrack());
+            let tracer = XTracer::open(isolated, tables, has_conntrack, spec.fault.as_ref())?;
             let paths = Paths::new(TraceWitness::XTables(tracer), index, CtStateReader::outright(), *spec.addresses)
                 .with(spec.fault.as_ref());
             Ok((Some(paths), OnceCell::new()))

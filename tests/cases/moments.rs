@@ -102,3 +102,12 @@ fn two_rules_of_the_moment_are_unknown_only_in_what_was_not_tried() {
     assert!(with("bad: ", "rules.v4:6: ") > 0, "{facts:#?}");
     assert_eq!((with("unknown: ", "rules.v4:6: "), with("unknown: ", "rules.v4:7: ")), (0, 1), "{facts:#?}");
 }
+
+#[test]
+fn connections_that_a_rule_of_chance_rejects_are_not_called_dropped() {
+    let rule = "-A INPUT -p tcp --dport 22 --syn -m statistic --mode nth --every 4 --packet 3";
+    let facts = locked_out(&format!("{rule} -j REJECT --reject-with tcp-reset"), "nft");
+    let row = facts.iter().find(|fact| fact.contains("new connections to port 22 in a row did not open"));
+    let row = row.unwrap_or_else(|| panic!("{facts:#?}"));
+    assert!(row.contains("their packets were rejected by chance"), "{row}");
+}

@@ -100,3 +100,34 @@ fn the_answer_to_a_rewritten_source_and_beside_a_copy_keeps_its_line_and_its_pat
         }
     }
 }
+
+/// x_tables traces the copy of a packet of the host as the packet itself.
+#[test]
+fn a_copy_of_the_answer_is_the_reason_for_no_path_with_x_tables() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    let tee = "-p tcp -m tcp --sport 22 -j TEE --gateway 203.0.113.66";
+    for (rules, line) in [
+        (format!("*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT {tee}\nCOMMIT\n"), 3),
+        (format!("*mangle\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING {tee}\n-A POSTROUTING -j RETURN\nCOMMIT\n"), 3),
+        (
+            format!(
+                "*filter\n:OUTPUT ACCEPT [0:0]\n:C - [0:0]\n-A OUTPUT -p tcp -j C\n-A C {tee}\n-A C -j RETURN\nCOMMIT\n"
+            ),
+            5,
+        ),
+    ] {
+        std::fs::write(folder.path().join("rules.v4"), &rules).expect("the rules are written");
+        for (flavour, status) in [("nft", 0), ("legacy", 3)] {
+            let scan = Command::new(env!("CARGO_BIN_EXE_scanlab"))
+                .args(["scan", "-sS", "-p", "22", "--listen", "22", "--rules", "rules.v4", "--iptables", flavour])
+                .current_dir(&folder)
+                .output()
+                .expect("scanlab runs");
+            let error = String::from_utf8_lossy(&scan.stderr);
+            assert_eq!(scan.status.code(), Some(status), "{rules} {flavour}: {error}");
+            let named = error.contains("TEE sends a copy") && error.contains(&format!("line {line}  -A "));
+            assert_eq!(named, flavour == "legacy", "{rules}: {error}");
+        }
+    }
+}

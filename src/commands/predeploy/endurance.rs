@@ -12,6 +12,7 @@ use crate::lab::{
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
+use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Match, Rule};
 
 /// Measurements, each in labs whose rules had seen no packet before.
@@ -150,7 +151,18 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
 fn lost(subject: &PredeploySubject, one: &Endurance) -> Option<String> {
     let Lost { count, of, took } = &one.lost;
     let blame = blame(subject, one.family, took)?;
-    Some(format!(", slowly: {count} of {of} packets were dropped by chance and sent again; {blame}"))
+    let end = ended_by_chance(took);
+    Some(format!(", slowly: {count} of {of} packets were {end} by chance and sent again; {blame}"))
+}
+
+/// The effect of rules that match by chance on packets.
+fn ended_by_chance(took: &[Step]) -> &'static str {
+    let has = |verdict| took.iter().any(|step| step.verdict == verdict);
+    match (has(StepVerdict::Drop), has(StepVerdict::Reject)) {
+        (true, true) => "dropped or rejected",
+        (false, true) => "rejected",
+        (_, false) => "dropped",
+    }
 }
 
 /// The assessment, the event, and the responsible rules.
@@ -216,7 +228,8 @@ fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
 pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let by_family = endured.rows.iter().map(|row| {
         let blame = blame(subject, row.family, &row.took);
-        (row.family, (row.port, row.tries, (row.opened, row.lost), row.spent_by, blame, wait(subject, row)))
+        let lost = (row.lost, ended_by_chance(&row.took));
+        (row.family, (row.port, row.tries, (row.opened, lost), row.spent_by, blame, wait(subject, row)))
     });
     merge_families(by_family.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
 }
@@ -238,17 +251,17 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     merge_families(by_family.collect()).into_iter().map(fact).collect()
 }
 
-/// Port, number of tries, number of opened connections and of those lost by chance, the addresses whose connections
+/// Port, number of tries, number of opened connections, number of those lost by chance and how, the addresses whose connections
 /// count, the rules to blame, and the time for which the port stays closed.
-type DoorLimit = (Port, u16, (Option<usize>, usize), SpentBy, Option<String>, Option<String>);
+type DoorLimit = (Port, u16, (Option<usize>, (usize, &'static str)), SpentBy, Option<String>, Option<String>);
 
-fn row_in_words(families: &str, (port, tries, (opened, lost), spent_by, blame, wait): DoorLimit) -> Fact {
+fn row_in_words(families: &str, (port, tries, (opened, (lost, end)), spent_by, blame, wait): DoorLimit) -> Fact {
     let in_a_row = match opened {
         None if lost > 0 => {
             let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
             let text = format!(
                 "{lost} of {tries} new connections to port {port} in a row did not open over {families}: their packets were \
-                 dropped by chance{blame}"
+                 {end} by chance{blame}"
             );
             return Fact::new(Assessment::Note, text);
         }

@@ -2,6 +2,7 @@
 
 pub(super) mod ct_state;
 pub(super) mod forged_trace;
+mod hotdrop;
 pub(super) mod legacy_trace;
 pub(super) mod nfnetlink;
 pub(super) mod nft_rules;

@@ -40,6 +40,9 @@ const OUTPUT: Hook = Hook { chain: "output", hook: 3, priority: -450 };
 /// After the last chain of PREROUTING, where the destination is the one that routing sees.
 const ROUTED_PLACE: Hook = Hook { chain: ROUTED, hook: 0, priority: i32::MAX - 1 };
 
+/// Before all chains of INPUT.
+const ENTERING: Hook = Hook { chain: "entering", hook: 1, priority: -450 };
+
 /// After all chains of the ruleset; only conntrack's confirmation is later.
 const INPUT: Hook = Hook { chain: "input", hook: 1, priority: i32::MAX - 1 };
 
@@ -98,6 +101,8 @@ pub enum Mark {
     Tracked(ConntrackState),
     /// It has passed PREROUTING, and routing comes next.
     Routed,
+    /// Routing has led it to INPUT.
+    Enters,
     /// It has passed all chains of the ruleset.
     CameThrough,
 }
@@ -106,8 +111,9 @@ impl Mark {
     /// Parses a prefix.
     pub fn read(prefix: &[u8]) -> Option<Mark> {
         let states = ConntrackState::ALL.map(Mark::Tracked);
-        let others = [Mark::Begins(Direction::In), Mark::Begins(Direction::Out), Mark::Routed, Mark::CameThrough];
-        others.into_iter().chain(states).find(|mark| mark.prefix().as_bytes() == prefix)
+        let begins = [Direction::In, Direction::Out].map(Mark::Begins);
+        let others = begins.into_iter().chain([Mark::Routed, Mark::Enters, Mark::CameThrough]);
+        others.chain(states).find(|mark| mark.prefix().as_bytes() == prefix)
     }
 
     const fn prefix(self) -> &'static str {
@@ -116,6 +122,7 @@ impl Mark {
             Mark::Begins(Direction::Out) => "goes out",
             Mark::Tracked(state) => state.as_str(),
             Mark::Routed => "is routed",
+            Mark::Enters => "enters INPUT",
             Mark::CameThrough => "came through",
         }
     }
@@ -165,12 +172,13 @@ fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Re
             requests.extend([trace_rule(family, &PREROUTING, None), trace_rule(family, &OUTPUT, None)]);
         }
         Some((Backend::Legacy, has_conntrack)) => {
-            requests.extend([&OUTPUT, &INPUT, &POSTROUTING].map(|place| chain(family, place)));
+            requests.extend([&OUTPUT, &ENTERING, &INPUT, &POSTROUTING].map(|place| chain(family, place)));
             for (place, direction) in [(&PREROUTING, Direction::In), (&OUTPUT, Direction::Out)] {
                 requests.push(trace_rule(family, place, Some(Mark::Begins(direction))));
             }
             requests
                 .extend([&INPUT, &POSTROUTING].map(|place| rule(family, place, [log_expression(Mark::CameThrough)])));
+            requests.push(rule(family, &ENTERING, [log_expression(Mark::Enters)]));
             for place in [&TRACKED, &TRACKED_OUT].into_iter().filter(|_| has_conntrack) {
                 requests.push(chain(family, place));
                 requests.extend(ConntrackState::ALL.map(|state| state_rule(family, place, state)));

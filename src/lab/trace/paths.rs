@@ -12,12 +12,13 @@ use super::nft_rules::Renamed;
 use super::nft_trace::{Code, Event, Tracer};
 use super::own_table;
 use super::rule_index::RuleIndex;
-use crate::error::Result;
+use crate::error::{CannotMeasure, Error, Result};
 use crate::lab::fault::{Fault, Sabotage};
 use crate::net::Addresses;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
 use crate::probe::left_the_world::{LeftTheWorld, is_foreign};
+use crate::probe::note::copy;
 use crate::probe::path::{Fate, Path, Step, StepVerdict};
 use crate::wire::frame::Direction;
 use crate::wire::headers::TracedHeaders;
@@ -142,7 +143,12 @@ impl Paths {
     /// Adds the events so far to a reading that stays open: packets may arrive while it is read.
     pub fn read_on(&mut self, reading: &mut Reading) -> Result<()> {
         let Paths { witness, rules, conntrack, known, steps, scratch, withheld, .. } = self;
-        witness.drain(|event| {
+        let mut unknown = Vec::new();
+        let drained = witness.drain(|event| {
+            if event.verdict == Code::Unknown {
+                unknown.extend(rules.step(event)?);
+                return Ok(());
+            }
             if let Some(sabotage) = withheld.as_ref().filter(|_| is_routed(event)) {
                 sabotage.plant(1);
                 sabotage.meet();
@@ -161,7 +167,9 @@ impl Paths {
                 }
             };
             reading.add(event, step, conntrack.state(event))
-        })
+        });
+        // What follows a copy cannot be read either.
+        if unknown.is_empty() { drained } else { Err(not_traced(&unknown)) }
     }
 
     /// Returns every packet of a reading, in the order in which they began.
@@ -204,6 +212,22 @@ impl Paths {
         self.paths.insert(packet, Arc::clone(&path));
         Ok(path)
     }
+}
+
+/// The error for rules of which x_tables does not trace which one dropped a packet, or if one did.
+fn not_traced(rules: &[Step]) -> Error {
+    let quoted = |steps: &[Step]| steps.iter().map(Step::quoted).collect::<Vec<_>>().join("; ");
+    let why = match rules.iter().position(|step| copy(step).is_some()) {
+        Some(at) => format!(
+            "TEE sends a copy of a packet of the host, which iptables-legacy traces as the packet itself: {}",
+            quoted(&rules[at..=at])
+        ),
+        None => format!(
+            "a match dropped a packet by itself, and iptables-legacy does not trace which of these it was: {}",
+            quoted(rules)
+        ),
+    };
+    CannotMeasure::NoPaths { why }.into()
 }
 
 fn place_of(steps: &mut Vec<Step>, step: Step) -> usize {
@@ -351,6 +375,7 @@ fn write_key(key: &mut Vec<u8>, event: &Event) {
         Code::Return => (4, &[]),
         Code::Jump(chain) => (5, chain),
         Code::Goto(chain) => (6, chain),
+        Code::Unknown => (7, &[]),
     };
     key.extend([event.family as u8, event.kind as u8, code]);
     key.extend(event.handle.unwrap_or(0).to_be_bytes());

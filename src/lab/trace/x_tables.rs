@@ -2,11 +2,12 @@
 //! IPv6): chain by chain, in order, each with its verdict and its limits. The layout is that of
 //! linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/x_tables.h.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::{io, iter};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
+use super::hotdrop::{Conditions, HotDrop};
 use super::nft_rules::KernelRuleText;
 use crate::error::{CannotMeasure, Context, Result};
 use crate::lab::host::namespace::Isolated;
@@ -42,6 +43,8 @@ pub struct KernelChain {
 pub struct KernelRule {
     /// The verdict on packets that match.
     pub decision: RuleVerdict,
+    /// Its conditions.
+    pub conditions: Conditions,
     matches: Vec<MatchOf>,
 }
 
@@ -223,7 +226,10 @@ struct Head<'a> {
 impl Head<'_> {
     fn chain(&self, target: impl Fn(usize) -> Option<String>) -> Option<KernelChain> {
         let (end, rules) = self.entries.split_last()?;
-        let rule = |entry: &IptEntry| Some(KernelRule { decision: entry.decision(&target)?, matches: entry.matches() });
+        let rule = |entry: &IptEntry| {
+            let (decision, conditions, matches) = (entry.decision(&target)?, entry.conditions(), entry.matches());
+            Some(KernelRule { decision, conditions, matches })
+        };
         Some(KernelChain {
             name: self.name.clone(),
             rules: rules.iter().map(rule).collect::<Option<_>>()?,
@@ -238,6 +244,7 @@ struct IptEntry<'a> {
     offset: usize,
     length: usize,
     goto: bool,
+    protocol: Option<u8>,
     matches: &'a [u8],
     target: &'a [u8],
 }
@@ -247,9 +254,11 @@ const EXTENSION: usize = 32;
 
 impl<'a> IptEntry<'a> {
     fn at(entries: &'a IptEntries, offset: usize) -> Option<IptEntry<'a>> {
-        // Offsets in the entry before its matches: of the flags, with the bit that means `-g`, of the offset of the
+        // Offsets in the entry before its matches: of the protocol and of the inverted conditions; of the flags, with the bit that means `-g`, of the offset of the
         // target, and of the counters, which are aligned to 64 bits.
         let (flags, goto, offsets, counters) = entries.family.pick((82, 2, 88, 96usize), (131, 4, 140, 148));
+        let (protocol, inverted) = entries.family.pick((80, 83), (128, 132));
+        const INVERTED_PROTOCOL: u8 = 0x40;
         let head = counters.next_multiple_of(align_of::<u64>()) + 16;
         let bytes = entries.bytes.get(offset..)?;
         let target = usize::from(short(bytes, offsets)?);
@@ -258,6 +267,9 @@ impl<'a> IptEntry<'a> {
             offset,
             length: (length != 0).then_some(length)?,
             goto: bytes.get(flags)? & goto != 0,
+            protocol: short(bytes, protocol)
+                .and_then(|number| u8::try_from(number).ok())
+                .filter(|number| *number != 0 && bytes[inverted] & INVERTED_PROTOCOL == 0),
             matches: bytes.get(head..target)?,
             target: bytes.get(target..length).filter(|target| target.len() >= EXTENSION)?,
         })
@@ -289,13 +301,22 @@ impl<'a> IptEntry<'a> {
     }
 
     fn matches(&self) -> Vec<MatchOf> {
+        self.each_match().map(match_of).collect()
+    }
+
+    fn conditions(&self) -> Conditions {
+        let matches = self.each_match().map(|one| HotDrop::of(&name(one), &one[EXTENSION..])).collect();
+        Conditions { protocol: self.protocol, matches }
+    }
+
+    fn each_match(&self) -> impl Iterator<Item = &'a [u8]> {
         let mut left = self.matches;
-        let mut matches = Vec::new();
-        while let Some(size) = short(left, 0).map(usize::from).filter(|size| (EXTENSION..=left.len()).contains(size)) {
-            matches.push(match_of(&left[..size]));
-            left = &left[size..];
-        }
-        matches
+        iter::from_fn(move || {
+            let size = short(left, 0).map(usize::from).filter(|size| (EXTENSION..=left.len()).contains(size))?;
+            let (one, rest) = left.split_at(size);
+            left = rest;
+            Some(one)
+        })
     }
 }
 

@@ -158,6 +158,8 @@ pub enum Code<'a> {
     Jump(&'a [u8]),
     /// `NFT_GOTO`
     Goto(&'a [u8]),
+    /// Unknown: x_tables does not trace if this rule has dropped the packet.
+    Unknown,
 }
 
 // From enum nft_trace_attributes.

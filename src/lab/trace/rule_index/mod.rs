@@ -166,7 +166,7 @@ fn policy_step(table: &str, chain: &str, line: Option<usize>, policy: Policy) ->
 fn verdict(code: Code, meant: &StepVerdict) -> StepVerdict {
     match code {
         Code::Drop if *meant == StepVerdict::Reject => StepVerdict::Reject,
-        Code::Drop => StepVerdict::Drop,
+        Code::Drop | Code::Unknown => StepVerdict::Drop,
         Code::Accept => StepVerdict::Accept,
         Code::Stolen => StepVerdict::Stolen,
         Code::Continue => StepVerdict::Continue,

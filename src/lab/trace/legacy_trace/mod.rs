@@ -10,6 +10,8 @@
 //! packet does not appear again in that table, a dropped one does not appear at all, a jump goes to its chain. The
 //! verdict of an extension's target is known only when it runs: the next lines show it.
 
+mod untraced;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -38,6 +40,7 @@ pub const TRACE_GROUP: u16 = 0;
 pub struct XTracer {
     nflog: Nflog,
     tables: Vec<KernelTable>,
+    has_conntrack: bool,
     places: HashMap<(Family, Vec<u8>), ChainOffset>,
     /// Packets since the last read.
     packets: Vec<TracedPacket>,
@@ -66,6 +69,8 @@ struct TracedPacket {
     records: Vec<TraceLine>,
     /// Its bytes at routing, if a nat table can change them.
     routed: Option<Vec<u8>>,
+    /// True if it came to INPUT.
+    entered: bool,
     /// True if it passed all chains of the ruleset.
     came_through: bool,
 }
@@ -80,8 +85,14 @@ struct TraceLine {
 }
 
 impl XTracer {
-    /// Opens a socket in the lab's namespace, and makes it the namespace's logger. `fault` may make it too small.
-    pub fn open(isolated: &Isolated, tables: Vec<KernelTable>, fault: Option<&Arc<Sabotage>>) -> Result<XTracer> {
+    /// Opens a socket in the lab's namespace, and makes it the namespace's logger. `has_conntrack` if a rule makes the
+    /// kernel track connections. `fault` may make the socket too small.
+    pub fn open(
+        isolated: &Isolated,
+        tables: Vec<KernelTable>,
+        has_conntrack: bool,
+        fault: Option<&Arc<Sabotage>>,
+    ) -> Result<XTracer> {
         let starved = fault.filter(|sabotage| sabotage.fault == Fault::LostTrace).cloned();
         let mut nflog = Nflog::open(isolated, [TRACE_GROUP, own_table::LOG_GROUP], "rule trace")?;
         if let Some(sabotage) = starved {
@@ -91,7 +102,8 @@ impl XTracer {
         Family::BOTH.into_iter().try_for_each(log_to_netlink)?;
         let places = places(&tables);
         let renderer = Renderer::new(None)?;
-        Ok(XTracer { nflog, tables, places, packets: Vec::new(), next: 0, renderer, strays: Vec::new() })
+        let (packets, strays) = (Vec::new(), Vec::new());
+        Ok(XTracer { nflog, tables, has_conntrack, places, packets, next: 0, renderer, strays })
     }
 
     /// The number of probes that may be sent before their traces are read.
@@ -114,7 +126,8 @@ impl XTracer {
         })?;
         for packet in &self.packets {
             self.next = self.next.wrapping_add(1);
-            EventEmitter { tables: &self.tables, packet, number: self.next }.emit(&mut each)?;
+            let (tables, has_conntrack) = (&self.tables, self.has_conntrack);
+            EventEmitter { tables, has_conntrack, packet, number: self.next }.emit(&mut each)?;
         }
         Ok(())
     }
@@ -170,6 +183,7 @@ fn mark(packets: &mut Vec<TracedPacket>, logged: &Logged) -> Result<()> {
             conntrack: None,
             records: Vec::new(),
             routed: None,
+            entered: false,
             came_through: false,
         });
         return Ok(());
@@ -179,6 +193,7 @@ fn mark(packets: &mut Vec<TracedPacket>, logged: &Logged) -> Result<()> {
         Mark::Begins(_) => {}
         Mark::Tracked(state) => packet.conntrack = Some(state),
         Mark::Routed => packet.routed = Some(logged.packet.to_vec()),
+        Mark::Enters => packet.entered = true,
         Mark::CameThrough => packet.came_through = true,
     }
     Ok(())
@@ -248,6 +263,7 @@ fn sighting(logged: &Logged) -> Result<TracedHeaders> {
 /// Emits the events of a packet.
 struct EventEmitter<'a> {
     tables: &'a [KernelTable],
+    has_conntrack: bool,
     packet: &'a TracedPacket,
     number: u32,
 }
@@ -265,6 +281,7 @@ impl EventEmitter<'_> {
                 each(&event)?;
             }
         }
+        self.dropped_by_match(each)?;
         if let Some(routed) = &self.packet.routed {
             let (network, transport) = split(routed);
             each(&Event { network: Some(network), transport: Some(transport), ..self.own(own_table::ROUTED) })?;
@@ -342,6 +359,9 @@ impl EventEmitter<'_> {
             return false;
         }
         let next = records.get(index + 1).filter(is_next);
+        if !self.goes_on(index) && self.is_dropped_by_match() {
+            return true;
+        }
         match self.decision(record) {
             None => false,
             Some(RuleVerdict::Continue | RuleVerdict::Return) => next.is_some(),
@@ -381,8 +401,10 @@ impl EventEmitter<'_> {
         let place = |record: &TraceLine| (record.hook, record.place.table);
         match records.get(index + 1) {
             Some(next) if place(next) == place(&records[index]) => Code::Continue,
+            _ if name == "TEE" && HOOKS_OUT.contains(&records[index].hook) && !self.goes_on(index) => Code::Unknown,
             _ if STEALS.contains(&name) => Code::Stolen,
             _ if self.goes_on(index) || LETS_PASS.contains(&name) => Code::Accept,
+            _ if self.is_dropped_by_match() => Code::Continue,
             _ => Code::Drop,
         }
     }
