@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::scans::SCAN;
 use super::{
-    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, beyond, inbound_peers,
+    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers,
     merge_families,
 };
 use crate::lab::Lab;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Assessment, Fact, Measured, PredeploySubject, intended, merge_families};
+use super::scans::intended;
+use super::{Assessment, Fact, Measured, PredeploySubject, merge_families};
 use crate::lab::Lab;
 use crate::net::port::PortSet;
 use crate::net::{Family, Protocol};

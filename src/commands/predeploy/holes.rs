@@ -1,7 +1,8 @@
 //! New connections that the rules accept and the sensor does not intend, for any source, port, interface and other
 //! field: found as sets of packets, tested with one packet of each, and reported as unknown if the lab cannot send one.
 
-use super::{Assessment, Fact, PredeploySubject, delivered, intended};
+use super::scans::intended;
+use super::{Assessment, Fact, PredeploySubject, delivered};
 use crate::error::Result;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, Network, number};

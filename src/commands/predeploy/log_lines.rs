@@ -1,7 +1,8 @@
 //! The question of whether a scan is logged: every technique that the sensor logs, at a thousand ports, in either
 //! family.
 
-use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, SCAN, merge_families};
+use super::scans::SCAN;
+use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, merge_families};
 use crate::lab::{Capture, Lab};
 use crate::log_line::NFLOG_NAME;
 use crate::net::Family;

@@ -5,6 +5,7 @@
 //! The answers are measured: by the checks of a run, by a scan in either family, and by connections that are open while
 //! the rules are loaded. Only facts of a file or an address are read (`mac_masquerade`).
 
+mod answers;
 mod attacker_view;
 mod beyond;
 mod blame;
@@ -22,6 +23,7 @@ mod log_lines;
 mod mac_masquerade;
 mod other_protocols;
 mod reply_changes;
+mod scans;
 mod ssh_admins;
 mod time_dependent;
 mod unexpected_open;
@@ -29,29 +31,22 @@ mod unexpected_open;
 use std::net::IpAddr;
 use std::thread;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use crate::commands::live::Machine;
 use crate::commands::parallel;
 use crate::commands::run::ScenarioReport;
-use crate::commands::scan::{Fresh, LabOrder, NoObserver, PortScan, PortScanResult};
+use crate::commands::scan::{NoObserver, PortScanResult};
 use crate::error::{Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::scenario::Scenario;
-use crate::lab::{
-    AfterLoad, HOST_MAC, HostService, Lab, LabOptions, LabSpec, Opening, Survival, Timing, WatchedEvents,
-};
+use crate::lab::{AfterLoad, HostService, Lab, LabOptions, LabSpec, Opening, Survival, Timing, WatchedEvents};
 use crate::net::port::{Port, PortSet};
 use crate::net::{Family, Protocol};
 use crate::probe::hidden::Hidden;
-use crate::probe::scan::Technique;
-use crate::probe::scan_pass::{PassNumbering, SEED};
-use crate::rules::iptables_save::{Clause, Match, Rule};
-use crate::rules::sweep::SweepPlan;
 use crate::sensor::mac_vendor::VendorDb;
-use crate::sensor::{EntryLines, LinkFile, Sensor, SensorEntry};
-use crate::text::group::{grouped, merged};
+use crate::sensor::{LinkFile, Sensor};
+use crate::text::group::grouped;
+
+pub use answers::{Answers, Assessment, Fact, PredeployQuestion, QuestionAnswer};
 
 use self::endurance::Endured;
 use self::holes::Hole;
@@ -59,6 +54,7 @@ use self::inbound_peers::Caller;
 use self::kept_out::KeptOut;
 use self::other_protocols::OtherProtocol;
 use self::reply_changes::ReplyChange;
+use self::scans::{doors, ports, scan};
 
 /// The ruleset to deploy, and its host.
 #[derive(Debug, Clone)]
@@ -92,9 +88,6 @@ pub enum ScannedPorts {
     /// Every port.
     All,
 }
-
-/// The number of ports, from 1 on, in the scan whose lines are counted: as many as nmap scans by default.
-const SCAN: u16 = 1000;
 
 /// The previous rules under which a connection was opened, before the new ones are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,176 +135,6 @@ impl Measured {
 
     fn is_hidden(&self) -> bool {
         self.hidden().is_some()
-    }
-}
-
-/// All questions with their answers, worst first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Answers(pub Vec<QuestionAnswer>);
-
-/// One question with its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "Answer")]
-pub struct QuestionAnswer {
-    /// The question.
-    pub question: PredeployQuestion,
-    /// The question in words.
-    pub asks: &'static str,
-    /// The worst of its facts.
-    pub tone: Assessment,
-    /// The answer in a word or two.
-    pub answer: &'static str,
-    /// The line of the sensor's file that it is about; `None` if the file has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<usize>,
-    /// The facts that it is based on, worst first.
-    pub facts: Vec<Fact>,
-}
-
-/// The questions, most important first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "Question")]
-pub enum PredeployQuestion {
-    /// Will I be locked out?
-    LockedOut,
-    /// Will a scan leave a line?
-    LogLines,
-    /// What does an attacker see?
-    Attacker,
-    /// Does it still look like a Raspberry Pi?
-    Disguise,
-    /// Which ports are open that are not in the sensor file?
-    Unasked,
-    /// Does anything else differ from the sensor file?
-    Others,
-}
-
-/// The assessment of a fact for a deployment; worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Tone")]
-pub enum Assessment {
-    /// A reason not to deploy.
-    Bad,
-    /// Not measurable here: neither a reason against a deployment nor for it.
-    Unknown,
-    /// Something to know.
-    Note,
-    /// As it should be.
-    Good,
-}
-
-/// One fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Fact {
-    /// Its assessment.
-    pub tone: Assessment,
-    /// In plain words.
-    pub text: String,
-    /// The log line that it is about, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
-}
-
-impl Fact {
-    fn new(tone: Assessment, text: impl Into<String>) -> Fact {
-        Fact { tone, text: text.into(), line: None }
-    }
-}
-
-/// The answer if a fact is unknown and none is a reason not to deploy.
-const NOT_KNOWN: &str = "Not known.";
-
-impl QuestionAnswer {
-    /// The worst of the facts selects one of `words`, for a reason not to deploy and for none, or [`NOT_KNOWN`].
-    fn new(question: PredeployQuestion, mut facts: Vec<Fact>, words: [&'static str; 2]) -> QuestionAnswer {
-        facts.sort_by_key(|fact| fact.tone);
-        let tone = facts.iter().map(|fact| fact.tone).min().unwrap_or(Assessment::Good);
-        let [bad, good] = words;
-        let answer = match tone {
-            Assessment::Bad => bad,
-            Assessment::Unknown => NOT_KNOWN,
-            Assessment::Note | Assessment::Good => good,
-        };
-        QuestionAnswer { question, asks: question.text(), tone, answer, line: None, facts }
-    }
-
-    /// Adds those facts of `other` that are bad or unknown, and new.
-    fn add_of(&mut self, when: &str, other: &QuestionAnswer) {
-        let is_news = |fact: &&Fact| fact.tone <= Assessment::Unknown && !self.facts.contains(fact);
-        let news = other.facts.iter().filter(is_news);
-        let news: Vec<Fact> =
-            news.map(|fact| Fact { text: format!("{} ({when})", fact.text), ..fact.clone() }).collect();
-        if other.tone < self.tone && !news.is_empty() {
-            (self.tone, self.answer) = (other.tone, other.answer);
-        }
-        self.facts.splice(0..0, news);
-        self.facts.sort_by_key(|fact| fact.tone);
-    }
-
-    /// The answer with the line of the sensor's entry that it is about.
-    fn at_its_entry(self, lines: &EntryLines) -> QuestionAnswer {
-        let line = self.question.entries().iter().find_map(|entry| lines.line(*entry));
-        QuestionAnswer { line, ..self }
-    }
-}
-
-impl PredeployQuestion {
-    /// The question in words.
-    pub const fn text(self) -> &'static str {
-        match self {
-            PredeployQuestion::LockedOut => "Will I be locked out?",
-            PredeployQuestion::LogLines => "Will a scan leave a line in the log?",
-            PredeployQuestion::Attacker => "What does an attacker see?",
-            PredeployQuestion::Disguise => "Does it still look like a Raspberry Pi?",
-            PredeployQuestion::Unasked => "Is anything open that nobody asked for?",
-            PredeployQuestion::Others => "Is anything else not as the sensor means it?",
-        }
-    }
-
-    /// The sensor's entries that it is about, most relevant first.
-    const fn entries(self) -> &'static [SensorEntry] {
-        match self {
-            PredeployQuestion::LockedOut => &[SensorEntry::Ssh, SensorEntry::Sensor],
-            PredeployQuestion::LogLines => &[SensorEntry::Scans, SensorEntry::Sensor],
-            PredeployQuestion::Disguise => {
-                &[SensorEntry::Vendor, SensorEntry::Mac, SensorEntry::Host, SensorEntry::Sensor]
-            }
-            PredeployQuestion::Unasked => &[SensorEntry::Deny, SensorEntry::Sensor],
-            PredeployQuestion::Attacker | PredeployQuestion::Others => &[SensorEntry::Sensor],
-        }
-    }
-}
-
-impl Answers {
-    /// The reasons not to deploy.
-    pub fn reasons(&self) -> usize {
-        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Bad).count()
-    }
-
-    /// The number of unknown facts.
-    pub fn unknowns(&self) -> usize {
-        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Unknown).count()
-    }
-
-    /// Adds the bad and unknown facts of another flavour of iptables or another time, if they are new.
-    pub fn add_of(&mut self, when: &str, other: &Answers) {
-        let all = std::mem::take(&mut self.0).into_iter().chain(other.0.iter().cloned());
-        self.0 = merged(all, |own, others| own.question == others.question, |own, others| own.add_of(when, &others));
-        self.sort();
-    }
-
-    /// The answers to one question.
-    fn about(mut self, question: PredeployQuestion) -> Answers {
-        self.0.retain(|answer| answer.question == question);
-        self
-    }
-
-    /// Sorts answers with a reason not to deploy to the front; the others stay in the order of importance.
-    fn sort(&mut self) {
-        self.0.sort_by_key(|answer| (answer.tone != Assessment::Bad, answer.question));
     }
 }
 
@@ -460,97 +283,6 @@ fn sessions(subject: &PredeploySubject, before: Before, watch: WatchedEvents) ->
 
 fn listener(port: Port) -> HostService {
     HostService { protocol: Protocol::Tcp, port, greeting: None }
-}
-
-/// The scan: every technique that a sensor can log, at the first thousand ports; and a SYN at ports that rules name.
-fn scan(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
-    let thousand: PortSet = [1..=SCAN].into_iter().collect();
-    let with_named: PortSet = thousand.ranges().chain(tried.ranges()).collect();
-    survey(subject, WatchedEvents::Replies, Fresh::EachPhase, &Technique::LOGGED, |technique| match technique {
-        Technique::Syn => with_named.clone(),
-        _ => thousand.clone(),
-    })
-}
-
-fn doors(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
-    let udp: Vec<Port> = UDP.into_iter().map(Port).chain(boundaries(subject)).collect();
-    let fresh = if tried.len() > SINGLY { Fresh::EachPhase } else { Fresh::EachProbe };
-    survey(subject, WatchedEvents::Paths, fresh, &[Technique::Syn, Technique::Udp], |technique| match technique {
-        Technique::Udp => udp.iter().copied().collect(),
-        _ => tried.clone(),
-    })
-}
-
-/// The number of ports above which probes of one technique share their limits: each renewal waits for the kernel.
-const SINGLY: usize = 256;
-
-fn survey(
-    subject: &PredeploySubject,
-    watch: WatchedEvents,
-    fresh: Fresh,
-    techniques: &[Technique],
-    ports: impl Fn(Technique) -> PortSet,
-) -> PortScan {
-    let host = &subject.scenario.host;
-    let mut numbering = PassNumbering::new(SEED);
-    let families = Lab::families();
-    let all = techniques.iter().flat_map(|technique| families.iter().map(move |family| (*technique, *family)));
-    let phase = |(technique, family)| (numbering.phase(technique, family, host.addresses), ports(technique));
-    PortScan {
-        equipment: subject.equipment.clone(),
-        interface: host.interface.clone(),
-        mac: host.mac.unwrap_or(HOST_MAC),
-        addresses: host.addresses,
-        services: host.listen.iter().map(|port| listener(*port)).collect(),
-        rulesets: subject.rulesets.to_vec(),
-        watch,
-        order: LabOrder::SideBySide,
-        fresh,
-        discovery: None,
-        phases: all.map(phase).collect(),
-    }
-}
-
-/// UDP ports of usual services on a Pi: DNS, DHCP, NTP, SNMP, SSDP, mDNS; and one without a usual service.
-const UDP: [u16; 7] = [53, 68, 123, 161, 1900, 5353, 40_000];
-
-/// Matches that can match ports without naming them.
-const OPAQUE: [&str; 5] = ["u32", "bpf", "set", "string", "cgroup"];
-
-fn ports(subject: &PredeploySubject) -> PortSet {
-    let listings = || subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
-    let mut opaque = listings().map(|listing| listing.rules().any(may_ask_for_any_port));
-    if subject.ports == ScannedPorts::All || opaque.any(|is_opaque| is_opaque) {
-        return [1..=u16::MAX].into_iter().collect();
-    }
-    boundaries(subject).into_iter().chain(intended(subject.sensor)).collect()
-}
-
-/// True if a rule may distinguish ports that are not next to one of its boundaries.
-fn may_ask_for_any_port(rule: &Rule) -> bool {
-    let names_all = |clause: &Clause| match &clause.ask {
-        Match::DestinationPorts(ports) => {
-            !clause.negated && ports.ranges().all(|range| range.end() - range.start() <= 1)
-        }
-        _ => false,
-    };
-    rule.modules.iter().any(|module| OPAQUE.contains(&module.name.as_str())) && !rule.clauses.iter().any(names_all)
-}
-
-/// The ports on either side of every boundary in the rules, for any protocol.
-fn boundaries(subject: &PredeploySubject) -> Vec<Port> {
-    let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
-    let points = listings.flat_map(|listing| {
-        let points = SweepPlan::new(&listing, &subject.scenario.host.addresses).services();
-        points.iter().collect::<Vec<_>>()
-    });
-    points.collect()
-}
-
-/// The ports that the sensor accepts: SSH and the honeypot.
-fn intended(sensor: &Sensor) -> Vec<Port> {
-    let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports);
-    sensor.ssh.iter().chain(honeypot).copied().collect()
 }
 
 /// Merges equal results of both families: `over IPv4 and IPv6`.

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::scans::may_ask_for_any_port;
 use super::*;
 use crate::rules::iptables_save::Listing;
 

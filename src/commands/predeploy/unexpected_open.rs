@@ -2,8 +2,9 @@
 
 use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
+use super::scans::intended;
 use super::{
-    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers, intended,
+    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers,
     merge_families,
 };
 use crate::lab::Lab;
