@@ -242,15 +242,15 @@ fn target(options: &ExecOptions) -> Result<ExecTarget> {
         return Err(InputError::new("no ruleset is named", hint).into());
     }
     let mac = options.mac.or(scenario.host.mac).unwrap_or(HOST_MAC);
-    super::scan::check_mac(mac)?;
+    super::scan::addresses::check_mac(mac)?;
     let mut addresses = scenario.host.addresses;
     for text in &options.host_addr {
-        super::scan::put_host_address(&mut addresses, text)?;
+        super::scan::addresses::put_host_address(&mut addresses, text)?;
     }
     for prober in &options.prober_addr {
-        super::scan::put_prober_address(&mut addresses, *prober);
+        super::scan::addresses::put_prober_address(&mut addresses, *prober);
     }
-    Family::BOTH.into_iter().try_for_each(|family| super::scan::check_addresses(&addresses, family))?;
+    Family::BOTH.into_iter().try_for_each(|family| super::scan::addresses::check_addresses(&addresses, family))?;
     let greeting = |port: Port| plan::greeting(&scenario, port);
     let service = |port: &Port| HostService { protocol: Protocol::Tcp, port: *port, greeting: greeting(*port) };
     let services = match &options.listen {
