@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report/diff.rs", &["{:?}{limit}", "{prefix:?}"]),
     ("report/flavours.rs", &["\"{:?}\", record.prefix", "greeting {:?}"]),
     ("report/table.rs", &["\"{:?}\", line.prefix"]),
-    ("lab/trace/legacy_trace.rs", &["{prefix:?}"]),
+    ("lab/trace/legacy_trace/mod.rs", &["{prefix:?}"]),
     ("verdict/explain/patch/wording.rs", &["{prefix:?}"]),
     ("verdict/explain/words.rs", &["{prefix:?}", "{instead:?}", "{first:?}", "{whole:?}", "{found:?}", "{wanted:?}"]),
     ("commands/predeploy/log_lines.rs", &["{prefix:?}"]),
