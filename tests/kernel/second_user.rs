@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::binary::{HARDENED, NF_LOG_ALL_NETNS, command, ended, share_the_machine};
+use crate::support::binary::{HARDENED, NF_LOG_ALL_NETNS, command, ended, have_the_machine_alone, share_the_machine};
 
 const SECOND_USER: u32 = 64_741;
 
@@ -81,25 +81,6 @@ fn the_sysctl_left_by_a_killed_run_is_restored_despite_another_users_lock() {
     let healed = ended(command(&[HARDENED, "--capture", "kmsg"]).output().expect("scanlab starts"));
     assert_eq!(healed.status, Some(0), "{}", healed.stderr);
     assert_is_off();
-}
-
-#[test]
-fn the_folder_of_locks_is_closed_to_others_and_gone_after_the_last_run() {
-    let _machine = share_the_machine();
-    let folder = Path::new("/run/scanlab");
-    let mut run = command(&[HARDENED, "--capture", "kmsg"]).stdout(Stdio::null()).spawn().expect("scanlab starts");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !folder.exists() && run.try_wait().expect("a child").is_none() {
-        assert!(Instant::now() < deadline, "there is no {}", folder.display());
-    }
-    let opened = Command::new("ls").arg(folder).uid(SECOND_USER).gid(SECOND_USER).output().expect("ls");
-    assert!(!opened.status.success(), "another user sees {}", folder.display());
-    run.wait().expect("it ends");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while folder.exists() {
-        assert!(Instant::now() < deadline, "{} is still there", folder.display());
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// `scan -oN PATH`, which writes one file.
@@ -242,5 +223,29 @@ fn a_file_that_is_no_ruleset_is_not_quoted() {
         assert_silent(name, &["generate", name]);
         assert_silent(name, &["generate", "sensor.toml"]);
         assert_silent(name, &["vendor", "b8:27:eb:12:34:56", "--oui-file", name]);
+    }
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_locks_is_closed_to_others_and_gone_after_the_last_run() {
+        // The runs of other tests would keep the folder.
+        let _machine = have_the_machine_alone();
+        let folder = Path::new("/run/scanlab");
+        let mut run = command(&[HARDENED, "--capture", "kmsg"]).stdout(Stdio::null()).spawn().expect("scanlab starts");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !folder.exists() && run.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < deadline, "there is no {}", folder.display());
+        }
+        let opened = Command::new("ls").arg(folder).uid(SECOND_USER).gid(SECOND_USER).output().expect("ls");
+        assert!(!opened.status.success(), "another user sees {}", folder.display());
+        run.wait().expect("it ends");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while folder.exists() {
+            assert!(Instant::now() < deadline, "{} is still there", folder.display());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
