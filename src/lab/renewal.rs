@@ -11,6 +11,7 @@ use crate::error::{Result, Source};
 use crate::net::Family;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
+use crate::rules::iptables_save::Listing;
 
 impl Lab<'_> {
     /// Like [`Lab::send`], but with limits that have not seen a packet yet for every probe.
@@ -31,10 +32,11 @@ impl Lab<'_> {
         mut each: impl FnMut(usize, &Observation) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut spent: BTreeMap<Family, LimitUse> = BTreeMap::new();
+        let visits = self.listings.iter().map(Listing::limit_visits).max().unwrap_or(0);
         let at_once = if self.counts_packets(probes)? { 1 } else { BATCH };
         for (batch, index) in probes.chunks(at_once).zip((0..).step_by(at_once)) {
             let (family, first) = (batch[0].family(), &batch[0]);
-            if spent.entry(family).or_default().would_exceed(self.spending(family)?, first) {
+            if spent.entry(family).or_default().would_exceed(self.spending(family)?, first, visits) {
                 self.renew_limits()?;
                 spent.clear();
             }
@@ -42,7 +44,7 @@ impl Lab<'_> {
             self.send_again(batch, &mut observed)?;
             let spent = spent.entry(family).or_default();
             for ((index, probe), observation) in (index..).zip(batch).zip(&observed) {
-                spent.record(probe, observation);
+                spent.record(probe, visits, observation);
                 if each(index, observation).is_break() {
                     return Ok(());
                 }

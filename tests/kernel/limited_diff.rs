@@ -58,3 +58,16 @@ fn limit_that_one_packet_uses_up_is_seen_by_scans() {
     let scan = found.as_array().expect("scans").iter().find(|one| one["scans"][0] == "syn").expect("a difference");
     assert_eq!([&scan["before"]["state"], &scan["after"]["state"]], ["open", "filtered"], "{found}");
 }
+
+/// One packet meets a limit twice: what the probe before used of it must not be seen.
+#[test]
+fn limit_that_each_packet_meets_twice_is_fresh_for_each_probe() {
+    let _shared = share_the_machine();
+    let shared = |burst: u32| {
+        let limit = format!("-A shared -m limit --limit 1/hour --limit-burst {burst} -j RETURN\n-A shared -j DROP\n");
+        let known = "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n";
+        known.to_owned() + &"-A INPUT -p tcp -j shared\n".repeat(2) + "-A INPUT -p tcp --dport 22 -j ACCEPT\n" + &limit
+    };
+    let sides = [8, 4].map(shared);
+    assert_eq!(scans(sides.each_ref().map(String::as_str), "nft"), serde_json::json!([]));
+}

@@ -90,18 +90,19 @@ pub struct LimitUse {
 }
 
 impl LimitUse {
-    /// True if `probe` might find a limit that is used up.
-    pub fn would_exceed(&self, spending: Spending, probe: &Probe) -> bool {
+    /// True if `probe` might find a limit that is used up, if each of its packets meets a limit `visits` times.
+    pub fn would_exceed(&self, spending: Spending, probe: &Probe, visits: u32) -> bool {
+        let more = packets(probe).saturating_mul(visits);
         match spending {
             Spending::Never => false,
-            Spending::Lines { burst } => self.lines.values().any(|lines| *lines >= burst),
-            Spending::Packets { burst } => self.packets != 0 && self.packets + packets(probe) > burst,
+            Spending::Lines { burst } => self.lines.values().any(|lines| lines.saturating_add(more) > burst),
+            Spending::Packets { burst } => self.packets != 0 && self.packets.saturating_add(more) > burst,
         }
     }
 
-    /// Counts the packets and lines that a probe caused.
-    pub fn record(&mut self, probe: &Probe, observation: &Observation) {
-        self.packets += packets(probe);
+    /// Counts the packets, which met a limit `visits` times each, and the lines that a probe caused.
+    pub fn record(&mut self, probe: &Probe, visits: u32, observation: &Observation) {
+        self.packets = self.packets.saturating_add(packets(probe).saturating_mul(visits));
         for record in observation.log.iter().chain(&observation.followup) {
             *self.lines.entry(record.prefix.clone()).or_default() += 1;
         }

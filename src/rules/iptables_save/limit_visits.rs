@@ -1,8 +1,8 @@
 //! The number of times that a packet meets a limit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::{Listing, Rule, Table};
+use super::{HOOKS, Listing, Rule, Table};
 
 /// Targets that make more packets of one: a copy passes OUTPUT, a proxy opens a second connection.
 const MULTIPLYING: [&str; 2] = ["TEE", "SYNPROXY"];
@@ -12,33 +12,48 @@ impl Listing {
     /// hook.
     pub fn meets_each_limit_once(&self) -> bool {
         let remembers_more = |rule: &Rule| rule.remembers().count() > usize::from(rule.limit().is_some());
-        let remembers_more = self.keeps_lists() || self.rules().any(remembers_more);
-        !remembers_more && !self.has_target(&MULTIPLYING) && self.tables.iter().all(enters_each_limit_once)
+        !self.keeps_lists() && !self.rules().any(remembers_more) && self.limit_visits() <= 1
+    }
+
+    /// The largest number of times that a packet, with the packets that the rules make of it, can meet one and the same
+    /// match that remembers packets: the number of ways from a hook to the chain of its rule.
+    pub fn limit_visits(&self) -> u32 {
+        let copies = 1 + u32::from(self.has_target(&MULTIPLYING));
+        self.tables.iter().map(limit_visits).max().unwrap_or(0).saturating_mul(copies)
     }
 }
 
-/// True if at most one rule leads to each chain with a limit, and at most one to the chain of that rule, and so on.
-fn enters_each_limit_once(table: &Table) -> bool {
+fn limit_visits(table: &Table) -> u32 {
     let mut sources: HashMap<&str, Vec<&str>> = HashMap::new();
     for chain in &table.chains {
         for target in chain.rules.iter().filter_map(|rule| rule.target.as_ref()) {
             sources.entry(&target.name).or_default().push(&chain.name);
         }
     }
-    let limited = table.chains.iter().filter(|chain| chain.rules.iter().any(|rule| rule.limit().is_some()));
-    let mut open: Vec<&str> = limited.map(|chain| chain.name.as_str()).collect();
-    let mut known = HashSet::new();
-    while let Some(chain) = open.pop() {
-        if !known.insert(chain) {
-            continue;
-        }
-        match sources.get(chain).map_or(&[][..], Vec::as_slice) {
-            [] => {}
-            [source] => open.push(source),
-            _ => return false,
+    let mut ways = HashMap::from(HOOKS.map(|hook| (hook, 1)));
+    let remembers = |rule: &Rule| rule.remembers().next().is_some();
+    let limited = table.chains.iter().filter(|chain| chain.rules.iter().any(remembers));
+    limited.map(|chain| ways_to(&chain.name, &sources, &mut ways)).max().unwrap_or(0)
+}
+
+/// The number of ways to a chain, which is added to `ways` with those of all chains before it. No recursion, since a file
+/// may have thousands of chains in a row; jumps in a circle, which the kernel refuses, do not count.
+fn ways_to<'a>(chain: &'a str, sources: &HashMap<&'a str, Vec<&'a str>>, ways: &mut HashMap<&'a str, u32>) -> u32 {
+    let mut open = vec![chain];
+    while let Some(&last) = open.last() {
+        let before = sources.get(last).map_or(&[][..], Vec::as_slice);
+        let unknown = before.iter().find(|source| !ways.contains_key(*source) && !open.contains(source));
+        match unknown {
+            Some(source) if !ways.contains_key(last) => open.push(source),
+            _ => {
+                let sum =
+                    before.iter().filter_map(|source| ways.get(source)).fold(0, |sum: u32, n| sum.saturating_add(*n));
+                ways.entry(last).or_insert(sum);
+                open.pop();
+            }
         }
     }
-    true
+    ways[chain]
 }
 
 #[cfg(test)]
@@ -49,9 +64,13 @@ mod tests {
 
     const LIMIT: &str = "-m limit --limit 5/min";
 
-    fn meets_once(rules: &str) -> bool {
+    fn listing(rules: &str) -> Listing {
         let text = format!("*filter\n:a - [0:0]\n:b - [0:0]\n{}COMMIT\n", rules.replace("LIMIT", LIMIT));
-        Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() }).meets_each_limit_once()
+        Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() })
+    }
+
+    fn meets_once(rules: &str) -> bool {
+        listing(rules).meets_each_limit_once()
     }
 
     #[test]
@@ -76,6 +95,14 @@ mod tests {
         ] {
             assert!(!meets_once(rules), "{rules}");
         }
+    }
+
+    #[test]
+    fn ways_to_a_limit_are_multiplied_from_chain_to_chain() {
+        let visits = |rules: &str| listing(rules).limit_visits();
+        assert_eq!(visits("-A INPUT -j a\n-A INPUT -j a\n-A a -j b\n-A a -j b\n-A a -j b\n-A b LIMIT -j LOG\n"), 6);
+        assert_eq!(visits("-A INPUT -j a\n-A INPUT -j TEE --gateway 192.0.2.9\n-A a LIMIT -j LOG\n"), 2);
+        assert_eq!(visits("-A INPUT -j a\n-A a -j DROP\n"), 0);
     }
 
     #[test]
