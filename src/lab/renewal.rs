@@ -32,11 +32,10 @@ impl Lab<'_> {
         mut each: impl FnMut(usize, &Observation) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut spent: BTreeMap<Family, LimitUse> = BTreeMap::new();
-        let visits = self.listings.iter().map(Listing::limit_visits).max().unwrap_or(0);
         let at_once = if self.counts_packets(probes)? { 1 } else { BATCH };
         for (batch, index) in probes.chunks(at_once).zip((0..).step_by(at_once)) {
             let (family, first) = (batch[0].family(), &batch[0]);
-            if spent.entry(family).or_default().would_exceed(self.spending(family)?, first, visits) {
+            if spent.entry(family).or_default().would_exceed(self.spending(family)?, first) {
                 self.renew_limits()?;
                 spent.clear();
             }
@@ -44,7 +43,7 @@ impl Lab<'_> {
             self.send_again(batch, &mut observed)?;
             let spent = spent.entry(family).or_default();
             for ((index, probe), observation) in (index..).zip(batch).zip(&observed) {
-                spent.record(probe, visits, observation);
+                spent.record(probe, observation);
                 if each(index, observation).is_break() {
                     return Ok(());
                 }
@@ -75,6 +74,8 @@ impl Lab<'_> {
                 of_family.map(KernelTable::spending).fold(Spending::Never, Spending::and)
             }
         };
+        let visits = self.listings.iter().map(Listing::limit_visits).max().unwrap_or(1);
+        let spending = spending.for_visits(visits);
         self.limit_uses.insert(family, spending);
         Ok(spending)
     }

@@ -67,6 +67,15 @@ impl Spending {
         }
     }
 
+    /// The same if each packet meets a limit so many times: as many fewer packets use it up.
+    pub fn for_visits(self, visits: u32) -> Spending {
+        match self {
+            Spending::Never => Spending::Never,
+            Spending::Lines { burst } => Spending::Lines { burst: burst / visits.max(1) },
+            Spending::Packets { burst } => Spending::Packets { burst: burst / visits.max(1) },
+        }
+    }
+
     /// The one of the two that uses up limits sooner.
     pub fn and(self, other: Spending) -> Spending {
         match (self, other) {
@@ -90,19 +99,18 @@ pub struct LimitUse {
 }
 
 impl LimitUse {
-    /// True if `probe` might find a limit that is used up, if each of its packets meets a limit `visits` times.
-    pub fn would_exceed(&self, spending: Spending, probe: &Probe, visits: u32) -> bool {
-        let more = packets(probe).saturating_mul(visits);
+    /// True if `probe` might find a limit that is used up.
+    pub fn would_exceed(&self, spending: Spending, probe: &Probe) -> bool {
         match spending {
             Spending::Never => false,
-            Spending::Lines { burst } => self.lines.values().any(|lines| lines.saturating_add(more) > burst),
-            Spending::Packets { burst } => self.packets != 0 && self.packets.saturating_add(more) > burst,
+            Spending::Lines { burst } => self.lines.values().any(|lines| lines + packets(probe) > burst),
+            Spending::Packets { burst } => self.packets != 0 && self.packets + packets(probe) > burst,
         }
     }
 
-    /// Counts the packets, which met a limit `visits` times each, and the lines that a probe caused.
-    pub fn record(&mut self, probe: &Probe, visits: u32, observation: &Observation) {
-        self.packets = self.packets.saturating_add(packets(probe).saturating_mul(visits));
+    /// Counts the packets and lines that a probe caused.
+    pub fn record(&mut self, probe: &Probe, observation: &Observation) {
+        self.packets += packets(probe);
         for record in observation.log.iter().chain(&observation.followup) {
             *self.lines.entry(record.prefix.clone()).or_default() += 1;
         }

@@ -307,6 +307,7 @@ impl Lab<'_> {
         self.listings.retain(|listing| here.iter().all(|(family, _)| *family != listing.family));
         let equipment = self.spec.equipment;
         self.listings.extend(here.iter().map(|(family, source)| equipment.listing(*family, source)));
+        self.limit_uses.clear();
         // The lab's own table was made for the old rules.
         let traced = self.spec.watch != WatchedEvents::Replies;
         (self.paths, self.rules) =
