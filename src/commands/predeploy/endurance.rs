@@ -228,8 +228,17 @@ fn is_by_limit(endured: &Endured, one: &Endurance, cut: &Cut) -> bool {
 pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let by_family = endured.rows.iter().map(|row| {
         let blame = blame(subject, row.family, &row.took);
-        let lost = (row.lost, ended_by_chance(&row.took));
-        (row.family, (row.port, row.tries, (row.opened, lost), row.spent_by, blame, wait(subject, row)))
+        let limit = DoorLimit {
+            port: row.port,
+            tries: row.tries,
+            opened: row.opened,
+            lost: row.lost,
+            end: ended_by_chance(&row.took),
+            spent_by: row.spent_by,
+            blame,
+            wait: wait(subject, row),
+        };
+        (row.family, limit)
     });
     merge_families(by_family.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
 }
@@ -251,11 +260,27 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     merge_families(by_family.collect()).into_iter().map(fact).collect()
 }
 
-/// Port, number of tries, number of opened connections, number of those lost by chance and how, the addresses whose connections
-/// count, the rules to blame, and the time for which the port stays closed.
-type DoorLimit = (Port, u16, (Option<usize>, (usize, &'static str)), SpentBy, Option<String>, Option<String>);
+/// The effect of the rules on connections in a row, in words where there are some.
+#[derive(PartialEq)]
+struct DoorLimit {
+    port: Port,
+    tries: u16,
+    /// The number of connections that opened before one did not; `None` if no limit kept one out.
+    opened: Option<usize>,
+    /// The number of connections lost by chance.
+    lost: usize,
+    /// The effect of chance on their packets.
+    end: &'static str,
+    /// The addresses whose connections count.
+    spent_by: SpentBy,
+    /// The rules to blame.
+    blame: Option<String>,
+    /// The time for which the port stays closed.
+    wait: Option<String>,
+}
 
-fn row_in_words(families: &str, (port, tries, (opened, (lost, end)), spent_by, blame, wait): DoorLimit) -> Fact {
+fn row_in_words(families: &str, limit: DoorLimit) -> Fact {
+    let DoorLimit { port, tries, opened, lost, end, spent_by, blame, wait } = limit;
     let in_a_row = match opened {
         None if lost > 0 => {
             let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
