@@ -34,8 +34,7 @@ impl<'a> PatchBuilder<'a> {
         // If the port is open on other interfaces, open it on this one only.
         let over = format!(" -i {}", self.scene.interface);
         let source = self.ssh_networks().into_iter().find(|network| network.contains(self.finding.packet.source));
-        let mut from =
-            source.map(|network| format!(" -s {network}")).map_or_else(|| vec![String::new()], |one| vec![one]);
+        let mut from = vec![source.map(|network| format!(" -s {network}")).unwrap_or_default()];
         from.extend((step.chain != "OUTPUT").then_some(over));
         from.iter().flat_map(|from| self.added(step, rule(from))).collect()
     }
