@@ -72,6 +72,14 @@ impl IpHeader {
         })
     }
 
+    /// True if it is of a fragment: more follow, or it is a later one itself (RFC 791, section 3.1; RFC 8200, section
+    /// 4.5).
+    pub fn is_fragment(&self) -> bool {
+        const IPV6_FRAGMENT_HEADER: u8 = 44;
+        let is_of_ipv6 = self.family() == Family::Ipv6 && self.protocol == IPV6_FRAGMENT_HEADER;
+        is_of_ipv6 || self.more_fragments || self.fragment_offset != 0
+    }
+
     /// The family.
     pub fn family(&self) -> Family {
         Family::from_address(self.source)

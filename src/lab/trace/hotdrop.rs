@@ -3,7 +3,7 @@
 
 use crate::net::Family;
 use crate::wire::headers::{Content, TracedHeaders};
-use crate::wire::ip_header::split;
+use crate::wire::ip_header::{IpHeader, split};
 
 /// The packets that a match may drop by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +93,7 @@ fn has_whole_header(packet: &[u8], seen: &TracedHeaders, protocol: u8, length: u
 
 /// True for a fragment: conntrack keeps it until the last one comes.
 pub fn is_fragment(packet: &[u8]) -> bool {
-    const FRAGMENT_HEADER: u8 = 44;
-    match packet {
-        [version, _, _, _, _, _, next, ..] if version >> 4 == 6 => *next == FRAGMENT_HEADER,
-        [_, _, _, _, _, _, high, low, ..] => (high & 0x3f, *low) != (0, 0),
-        _ => false,
-    }
+    IpHeader::read(packet).is_some_and(|header| header.is_fragment())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::probe::tool_run::{RelayedFrame, WithheldFrame};
 use crate::text::escape::listed;
 use crate::wire::frame::Direction;
 use crate::wire::headers::{Content, TracedHeaders};
+use crate::wire::ip_header::IpHeader;
 
 /// A line of the kernel's log.
 #[derive(Debug, Clone)]
@@ -212,13 +213,12 @@ fn check_consistency(place: usize, frame: &RelayedFrame) -> Result<()> {
     Err(CannotMeasure::Disagreement(what).into())
 }
 
-/// True if more fragments follow, or it is a later one itself (RFC 791, section 3.1; RFC 8200, section 4.5).
+/// True if the frame has a fragment, or a packet that is cut short like one.
 fn is_fragment(frame: &[u8]) -> bool {
-    const IPV6_FRAGMENT_HEADER: u8 = 44;
-    let first_of_ipv4 =
-        frame.get(12..14) == Some(&[0x08, 0x00]) && frame.get(20).is_some_and(|octet| octet & 0x20 != 0);
-    let of_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&IPV6_FRAGMENT_HEADER);
-    first_of_ipv4 || of_ipv6 || matches!(PacketSummary::at(frame).kind, SummaryKind::Fragment(_))
+    let is_ip = matches!(frame.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd]));
+    let header = frame.get(14..).filter(|_| is_ip).and_then(IpHeader::read);
+    header.is_some_and(|header| header.is_fragment())
+        || matches!(PacketSummary::at(frame).kind, SummaryKind::Fragment(_))
 }
 
 #[cfg(test)]
