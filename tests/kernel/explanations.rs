@@ -19,7 +19,7 @@ const FOLDER: &str = "tests/explanations";
 macro_rules! mistakes {
     ($($name:ident)+) => {
         const MISTAKES: &[&str] = &[$(stringify!($name)),+];
-        $(#[test] fn $name() { assert_explained_and_mended(&stringify!($name).replace('_', "-")); })+
+        $(#[test] fn $name() { assert_explained_and_fixed(&stringify!($name).replace('_', "-")); })+
     };
 }
 
@@ -47,7 +47,7 @@ fn every_scenario_of_the_folder_is_tested() {
     assert_eq!(found, MISTAKES.iter().map(|name| (*name).to_owned()).collect());
 }
 
-fn assert_explained_and_mended(name: &str) {
+fn assert_explained_and_fixed(name: &str) {
     let _machine = share_the_machine();
     let case = Case::copied(name);
     let said = case.said();
@@ -56,19 +56,19 @@ fn assert_explained_and_mended(name: &str) {
     });
     let before = Checks::of(&case.run(&["--format", "json"]));
     assert_eq!(before.patches.is_empty(), INCURABLE.contains(&name), "{said}");
-    for (diff, mended) in &before.patches {
-        assert_mends(name, diff, mended, &before);
+    for (diff, fixed) in &before.patches {
+        assert_fixes(name, diff, fixed, &before);
     }
-    let unmended = before.mismatched.iter().filter(|check| !before.patches.values().any(|of| of.contains(*check)));
-    assert!(INCURABLE.contains(&name) || unmended.count() == 0, "{said}");
+    let unfixed = before.mismatched.iter().filter(|check| !before.patches.values().any(|of| of.contains(*check)));
+    assert!(INCURABLE.contains(&name) || unfixed.count() == 0, "{said}");
 }
 
-/// The checks in `mended` match after the patch, and every check that matched before still does.
-fn assert_mends(name: &str, diff: &str, mended: &BTreeSet<String>, before: &Checks) {
+/// The checks in `fixed` match after the patch, and every check that matched before still does.
+fn assert_fixes(name: &str, diff: &str, fixed: &BTreeSet<String>, before: &Checks) {
     let case = Case::copied(name);
     case.patch(diff);
     let after = Checks::of(&case.run(&["--format", "json"]));
-    assert!(mended.is_subset(&after.matched), "{mended:?} in {after:?} after\n{diff}");
+    assert!(fixed.is_subset(&after.matched), "{fixed:?} in {after:?} after\n{diff}");
     assert!(before.matched.is_subset(&after.matched), "{before:?} and {after:?} after\n{diff}");
 }
 

@@ -257,7 +257,7 @@ fn table(answers: &Answers) -> Vec<String> {
 }
 
 /// True for a difference that a second SYN causes. nmap's kernel retransmits the SYN of a connect after a second, and
-/// scanlab sends one. If the host's answer to the first was dropped on its way out, conntrack has seen it all the same,
+/// scanlab sends one. If the host's answer to the first was dropped in OUTPUT, conntrack has seen it all the same,
 /// and calls the second SYN ESTABLISHED: rules with a conntrack match can refuse it. Measured with a rule of INPUT that
 /// rejects ESTABLISHED and one of OUTPUT that drops the SYN/ACK; nmap then reports `conn-refused` after a second, and
 /// with a single SYN there is no answer.

@@ -47,7 +47,7 @@ fn dropped() -> Observation {
     Observation { path: Some(path), log: lines(&["a: ", "b: "]), ..Observation::silence(Technique::Syn) }
 }
 
-/// A probe that was accepted and answered; the answer was logged on its way out.
+/// A probe that was accepted and answered; the answer was logged in OUTPUT.
 fn answered() -> Observation {
     Observation {
         path: Some(path(&["a: "], Fate::Accepted)),
