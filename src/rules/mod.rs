@@ -4,6 +4,7 @@
 pub mod admission;
 pub(crate) mod coverage;
 pub mod generate;
+pub(crate) mod interface_names;
 pub mod iptables_save;
 pub mod lint;
 pub mod mutant;

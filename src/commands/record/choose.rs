@@ -8,12 +8,13 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::walk::{ReadOutcome, walk};
 use crate::commands::mutate::affected::AffectedPackets;
-use crate::net::Addresses;
 use crate::net::port::{Port, PortSet};
+use crate::net::{Addresses, InterfaceName};
 use crate::probe::packet::{Journey, Lead, Packet, Response, Stimulus, Way, What};
 use crate::probe::path::Fate;
 use crate::probe::scan::Technique;
-use crate::rules::iptables_save::{self, Listing, Match};
+use crate::rules::interface_names::name_of_each;
+use crate::rules::iptables_save::{self, Listing, Rule};
 use crate::rules::mutant::mutants;
 use crate::rules::sweep::SweepPlan;
 
@@ -184,15 +185,9 @@ fn is_tcp(technique: &&Technique) -> bool {
     technique.protocol() == crate::net::Protocol::Tcp
 }
 
-/// The interfaces that rules name, apart from `interface`: packets over them are not recorded.
-pub fn other_interfaces(listing: &Listing, interface: &str) -> BTreeSet<String> {
-    let named = listing.rules().flat_map(|rule| &rule.clauses).filter_map(|clause| match &clause.ask {
-        Match::InInterface(name) | Match::OutInterface(name) => Some(name.clone()),
-        _ => None,
-    });
-    let is_known = |name: &String| match name.strip_suffix('+') {
-        Some(start) => interface.starts_with(start) || "lo".starts_with(start),
-        None => name == interface || name == "lo",
-    };
-    named.filter(|name| !is_known(name)).collect()
+/// The interfaces that rules name, as they are written, apart from `link` and `lo`: packets over them are not recorded.
+pub fn other_interfaces(listing: &Listing, link: &InterfaceName) -> BTreeSet<String> {
+    let rules: Vec<&Rule> = listing.rules().collect();
+    let others = name_of_each(&rules, link).into_iter().filter(|(_, name)| name != link.as_str() && name != "lo");
+    others.map(|(pattern, _)| pattern.to_owned()).collect()
 }

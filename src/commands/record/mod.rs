@@ -337,7 +337,7 @@ fn leave_out(
 pub fn other_interfaces(rulesets: &[NamedRuleset], host: &Host) -> BTreeMap<String, BTreeSet<String>> {
     let of = |ruleset: &NamedRuleset| {
         let listing = Listing::parse(ruleset.family, &ruleset.source);
-        (ruleset.name.clone(), choose::other_interfaces(&listing, host.interface.as_str()))
+        (ruleset.name.clone(), choose::other_interfaces(&listing, &host.interface))
     };
     rulesets.iter().map(of).filter(|(_, interfaces)| !interfaces.is_empty()).collect()
 }

@@ -4,8 +4,8 @@ use super::region::{FIELDS, PacketField, Region};
 use super::values::Values;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName};
-use crate::rules::iptables_save::{Listing, Match, Rule};
-use crate::text::group::once;
+use crate::rules::interface_names::{distinct_names, is_meant};
+use crate::rules::iptables_save::{Listing, Rule};
 
 /// The common facts of the rulesets that are compared.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Space {
             !rule.is_jump() && !matches!(target, "" | "ACCEPT" | "DROP" | "REJECT" | "LOG" | "NFLOG" | "RETURN")
         };
         let family = listings.first().map_or(Family::Ipv4, |listing| listing.family);
-        let names = names(&rules, interface);
+        let names = distinct_names(&rules, interface);
         Space {
             family,
             everything: everything(family, names.len()),
@@ -100,7 +100,7 @@ impl Space {
 
     /// The indices of the names that match `pattern`.
     pub fn meant(&self, pattern: &str) -> Values {
-        Values::these((0..).zip(&self.names).filter(|(_, name)| means(pattern, name)).map(|(place, _)| place))
+        Values::these((0..).zip(&self.names).filter(|(_, name)| is_meant(pattern, name)).map(|(place, _)| place))
     }
 }
 
@@ -134,29 +134,4 @@ pub(super) fn states(wanted: &[ConntrackState]) -> Values {
 /// `tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c, which ignores PSH.
 fn makes_sense(octet: u8) -> bool {
     matches!(octet & !8, 2 | 34 | 18 | 4 | 20 | 17 | 49 | 16 | 48)
-}
-
-fn means(pattern: &str, name: &str) -> bool {
-    pattern.strip_suffix('+').map_or(pattern == name, |start| name.starts_with(start))
-}
-
-/// The link, `lo`, every name that is written, one more for each pattern, and one that no pattern matches.
-fn names(rules: &[&Rule], interface: &InterfaceName) -> Vec<String> {
-    let clauses = rules.iter().flat_map(|rule| &rule.clauses);
-    let mut patterns: Vec<&str> = clauses
-        .filter_map(|clause| match &clause.ask {
-            Match::InInterface(name) | Match::OutInterface(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    patterns.sort_unstable();
-    patterns.dedup();
-    let mut names = vec![interface.to_string(), "lo".to_owned()];
-    names.extend(patterns.iter().filter(|name| !name.ends_with('+')).map(|name| (*name).to_owned()));
-    for start in patterns.iter().filter_map(|pattern| pattern.strip_suffix('+')).chain(["other"]) {
-        let longer = |name: &str| patterns.iter().any(|other| other.len() > start.len() + 1 && means(other, name));
-        let fresh = (0..100).map(|number| format!("{start}{number}")).find(|name| !longer(name));
-        names.extend(fresh);
-    }
-    once(names)
 }

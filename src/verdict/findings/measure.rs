@@ -7,7 +7,8 @@ use super::{FindingsSubject, RulesetFindings, SweepSummary, UntriedRuleset, pari
 use crate::error::{Result, Source};
 use crate::lab::{HostService, Lab, LabSpec, LimitOverride};
 use crate::net::{Family, InterfaceName, Protocol};
-use crate::rules::iptables_save::{Listing, Match};
+use crate::rules::interface_names::named;
+use crate::rules::iptables_save::{Listing, Rule};
 use crate::rules::sweep::SweepPlan;
 
 /// Sweeps the rulesets, and returns the rules that no packet reaches.
@@ -63,14 +64,8 @@ pub(super) fn limits(listing: &Listing) -> &'static [LimitOverride] {
     if listing.limits_more_than_lines() { &[LimitOverride::Wide, LimitOverride::Dry] } else { &[LimitOverride::Wide] }
 }
 
-/// The requested interface, and those that rules name; `eth0` for `eth+`. `lo` is in every lab.
+/// The requested interface, and those that rules name, one for each pattern. `lo` is in every lab.
 pub fn interfaces(first: &InterfaceName, listings: &[Listing]) -> Vec<InterfaceName> {
-    let mut interfaces = vec![first.clone()];
-    let clauses = listings.iter().flat_map(Listing::rules).flat_map(|rule| &rule.clauses);
-    for clause in clauses {
-        let (Match::InInterface(name) | Match::OutInterface(name)) = &clause.ask else { continue };
-        let name = name.strip_suffix('+').map_or_else(|| name.clone(), |start| format!("{start}0"));
-        interfaces.extend(name.parse().ok().filter(|name| !interfaces.contains(name)));
-    }
-    interfaces
+    let rules: Vec<&Rule> = listings.iter().flat_map(Listing::rules).collect();
+    named(&rules, first).iter().filter(|name| *name != "lo").filter_map(|name| name.parse().ok()).collect()
 }
