@@ -49,7 +49,8 @@ pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets:
     met.map(|at| Counter { place: listing.quoted(at.rule), limit: limit(at.rule) }).collect()
 }
 
-fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {
+/// True if packets of SSH sessions to `port` are in `region`, at the chain `hook`.
+pub(super) fn is_of(region: &Region, hook: &str, port: Port, packets: Counted) -> bool {
     const SYN: u128 = 2;
     const ACK: u128 = 16;
     let end =

@@ -8,8 +8,8 @@ use super::blame::blame;
 use super::kept_out::KeptOut;
 use super::reply_changes::ReplyChange;
 use super::{
-    Assessment, Before, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, endurance,
-    merge_families, ssh_admins,
+    Assessment, Before, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, ban_list, beyond,
+    endurance, merge_families, ssh_admins,
 };
 use crate::commands::live::Machine;
 use crate::lab::{DiscoveredMacs, FirstSpeaker, Lab, Opening, Session, Survival};
@@ -28,6 +28,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     facts.extend(endurance::held(subject, &endured));
     facts.extend(endurance::sessions(subject, &endured));
     facts.extend(measured.kept_out.iter().map(KeptOut::fact));
+    facts.extend(ban_list::facts(&measured.ban_lists));
     facts.extend(measured.reply_changes.iter().map(ReplyChange::fact));
     facts.extend(sessions(subject, measured));
     for (_, found) in &measured.sessions {

@@ -7,6 +7,7 @@
 
 mod answers;
 mod attacker_view;
+mod ban_list;
 mod beyond;
 mod blame;
 mod counted;
@@ -48,6 +49,7 @@ use crate::text::group::grouped;
 
 pub use answers::{Answers, Assessment, Fact, PredeployQuestion, QuestionAnswer};
 
+use self::ban_list::BanList;
 use self::endurance::Endured;
 use self::holes::Hole;
 use self::inbound_peers::Caller;
@@ -121,6 +123,7 @@ struct Measured {
     holes: Vec<Hole>,
     /// SSH clients that the sensor intends and the rules keep out.
     kept_out: Vec<KeptOut>,
+    ban_lists: Vec<BanList>,
     /// Rules that change the packets that those clients receive.
     reply_changes: Vec<ReplyChange>,
     /// The lines of time-dependent rules, in the rules as given.
@@ -205,6 +208,7 @@ fn measure(subject: &PredeploySubject) -> Result<Measured> {
             callers,
             holes: parallel::end(holes)?,
             kept_out: parallel::end(kept_out)?,
+            ban_lists: ban_list::find(subject)?,
             reply_changes: reply_changes::measure(subject)?,
             of_the_moment: time_dependent::places(subject),
         })

@@ -63,6 +63,13 @@ impl Rule {
         Some(RuleLimit { count, seconds, burst })
     }
 
+    /// True if the match `module` has this option (with its dashes).
+    pub fn has_option(&self, module: &str, option: &str) -> bool {
+        let of_module = self.clauses.iter().filter(|clause| clause.module.as_deref() == Some(module));
+        let texts = of_module.filter_map(|clause| self.text.get(clause.span.clone()));
+        texts.into_iter().any(|text| text.split([' ', '=', '\t']).any(|word| word == option))
+    }
+
     fn hash_option(&self, names: &[&str]) -> Option<(&Clause, &str)> {
         self.option("hashlimit", names)
     }
