@@ -87,6 +87,9 @@ fn rulesets_that_a_packet_tells_apart_are_never_called_the_same() {
         ("-A INPUT -p icmp --icmp-type 8 -j ACCEPT", "-A INPUT -p icmp -j ACCEPT", 1),
         (&*format!("{high}{web}"), high, 1),
         ("-A INPUT -i eth0 -p tcp -j ACCEPT", "-A INPUT ! -i lo -p tcp -j ACCEPT", 1),
+        ("-A INPUT -i eth0 -p tcp -j ACCEPT", "-A INPUT -i eth+ -p tcp -j ACCEPT", 1),
+        ("-A INPUT ! -i wlan0 -p tcp -j ACCEPT", "-A INPUT ! -i wlan+ -p tcp -j ACCEPT", 1),
+        ("-A OUTPUT -o wlan0 -j DROP", "-A OUTPUT -o wlan+ -j DROP", 1),
         ("-A INPUT -j LOG", "-A INPUT -j LOG --log-level debug", 1),
         (
             "-A INPUT -m ttl --ttl-lt 10 -j DROP\n-A INPUT -j ACCEPT",
@@ -239,8 +242,29 @@ fn a_planted_rule_is_never_called_safe() {
         ("good", "-A INPUT -m pkttype --pkt-type multicast -j DROP"),
         ("good", "-A PREROUTING -s 198.51.100.9 -p tcp --dport 8080 -j REDIRECT --to-ports 23"),
     ];
+    // Interfaces that a pattern means, and a rule before does not.
+    let wildcard = [
+        ("good", "-A INPUT -i eth0 -p tcp --dport 8080 -j DROP"),
+        ("bad", "-A INPUT -i eth+ -p tcp --dport 8080 -j ACCEPT"),
+    ];
+    // Some packets for served ports go to another machine.
+    let telnet = "honeypot = { Telnet = 23 }\n";
+    let elsewhere = [
+        (
+            "unknown",
+            "-A PREROUTING -p tcp -m tcp --sport 1024:40000 --dport 23 -j DNAT --to-destination 203.0.113.77:2323",
+        ),
+        ("unknown", "-A PREROUTING -i wlan0 -p tcp --dport 23 -j DNAT --to-destination 203.0.113.77"),
+        ("unknown", "-A PREROUTING -s 198.51.100.9 -p tcp --dport 32232 -j DNAT --to-destination 203.0.113.77:22"),
+    ];
+    // A list of addresses that packets to another port write.
+    let banned = [
+        ("note", "-A INPUT -m recent --name portscan --rcheck --seconds 86400 -j DROP"),
+        ("good", "-A INPUT -m recent --name portscan --remove"),
+        ("note", "-A INPUT -p tcp --dport 139 -m recent --name portscan --set -j DROP"),
+    ];
     type Edits<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, [Edits; 2], &[i32]); 13] = [
+    let cases: [(&str, [Edits; 2], &[i32]); 16] = [
         (everybody, [&[], &[]], &[0]),
         (some, [&[], &[]], &[0]),
         (everybody, [&led, &led6], &[1]),
@@ -254,6 +278,9 @@ fn a_planted_rule_is_never_called_safe() {
         (everybody, [&long_answer, &[]], &[1]),
         (everybody, [&kept_out, &kept_out6], &[1]),
         (everybody, [&fine, &fine[1..2]], &[0]),
+        (everybody, [&wildcard, &wildcard], &[1]),
+        (telnet, [&elsewhere, &[]], &[3]),
+        (everybody, [&banned, &[]], &[0]),
     ];
     let next = AtomicUsize::new(0);
     let work = || {

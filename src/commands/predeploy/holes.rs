@@ -1,5 +1,6 @@
-//! New connections that the rules accept and the sensor does not intend, for any source, port, interface and other
-//! field: found as sets of packets, tested with one packet of each, and reported as unknown if the lab cannot send one.
+//! New connections that the rules accept and the sensor does not intend, and those to served ports that nat sends to another
+//! machine, for any source, port, interface and other field: found as sets of packets, tested with one packet of each, and
+//! reported as unknown if the lab cannot send one.
 
 use super::scans::intended;
 use super::{Assessment, Fact, PredeploySubject, delivered};
@@ -34,6 +35,8 @@ pub struct Hole {
     place: String,
     /// The line of the rule that redirects them to another port or machine, or to a program.
     led_by: Option<usize>,
+    /// True if the sensor serves the ports that they are for.
+    is_served: bool,
     /// A description of the packets.
     what: String,
     /// The reason why the lab sends none of them.
@@ -61,8 +64,10 @@ pub fn measure(subject: &PredeploySubject) -> Result<Vec<Hole>> {
 }
 
 fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<Hole>> {
-    let found =
-        [accepted, led, handed].iter().map(|find| find(subject, sets)).collect::<std::result::Result<Vec<_>, _>>();
+    let found = [accepted, led, served_elsewhere, handed]
+        .iter()
+        .map(|find| find(subject, sets))
+        .collect::<std::result::Result<Vec<_>, _>>();
     let found = match found {
         Ok(found) => found.concat(),
         Err(TooMany) => return Ok(vec![too_many(sets)]),
@@ -114,6 +119,26 @@ fn led(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>
     Ok(found)
 }
 
+/// New connections to ports that the sensor serves, apart from SSH (`kept_out`), that nat sends to another machine.
+fn served_elsewhere(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
+    let host = subject.scenario.host.addresses.host(sets.space.family);
+    let ssh: Vec<u16> = subject.sensor.ssh.iter().map(|port| port.0).collect();
+    let ports = intended(subject.sensor).into_iter().map(|port| port.0).filter(|port| !ssh.contains(port));
+    let ports = Values::these(ports.map(u128::from));
+    let mut found = Vec::new();
+    for all in sets.space.universe("nat", "PREROUTING") {
+        let new = new_over_link(&all).and_then(|new| syns(&new));
+        let Some(start) = new.and_then(|new| new.with(PacketField::DestinationPort, &ports)) else { continue };
+        let elsewhere = sets.led(&start, host)?.into_iter().filter(|led| !led.is_for_host);
+        found.extend(elsewhere.map(|led| Hole {
+            led_by: led.leaf.line,
+            is_served: true,
+            ..hole(subject, sets, &led.leaf, &led.region)
+        }));
+    }
+    Ok(found)
+}
+
 /// The packets that a rule passes to a program outside the lab. A queue with bypass lets a packet go on to the filter.
 fn handed(subject: &PredeploySubject, sets: &Sets) -> std::result::Result<Vec<Hole>, TooMany> {
     let mut found = Vec::new();
@@ -146,6 +171,7 @@ fn too_many(sets: &Sets) -> Hole {
         family: space.family,
         place: sets.listing.source.name.display().to_string(),
         led_by: None,
+        is_served: false,
         what: "packets of more kinds than are looked at".to_owned(),
         because: None,
         is_tried: false,
@@ -167,13 +193,8 @@ fn unintended(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<R
     let ports = |ports: &mut dyn Iterator<Item = u16>| Values::these(ports.map(u128::from));
     let served = ports(&mut intended(subject.sensor).into_iter().map(|port| port.0));
     let ssh = ports(&mut subject.sensor.ssh.iter().map(|port| port.0));
-    let over_link = all.values(PacketField::In).difference(&Values::these([1]));
-    let fresh = state_places(&[ConntrackState::New, ConntrackState::Untracked]);
-    let begin = all.with(PacketField::In, &over_link).and_then(|all| all.with(PacketField::State, &fresh));
-    let of =
-        |protocol: u128| begin.as_ref().and_then(|all| all.with(PacketField::Protocol, &Values::these([protocol])));
-    let syn = of(6).and_then(|all| all.with(PacketField::Flags, &Values::these(OPENING)));
-    let syn = syn.and_then(|all| all.with(PacketField::Whole, &Values::these([1])));
+    let begin = new_over_link(all);
+    let syn = begin.as_ref().and_then(syns);
     let except = |region: Region, field: PacketField, values: &Values| {
         let rest = region.values(field).difference(values);
         region.with(field, &rest)
@@ -185,6 +206,22 @@ fn unintended(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<R
     });
     let rest = begin.iter().filter(|_| subject.sensor.deny == Deny::All).flat_map(|all| but_tcp(all, family));
     [other, strangers].into_iter().flatten().chain(rest).collect()
+}
+
+/// The packets that come over a link and begin a connection.
+fn new_over_link(all: &Region) -> Option<Region> {
+    let over_link = all.values(PacketField::In).difference(&Values::these([1]));
+    let fresh = state_places(&[ConntrackState::New, ConntrackState::Untracked]);
+    all.with(PacketField::In, &over_link).and_then(|all| all.with(PacketField::State, &fresh))
+}
+
+/// Those that open a TCP connection.
+fn syns(all: &Region) -> Option<Region> {
+    let wanted = [(PacketField::Protocol, &[6][..]), (PacketField::Flags, &OPENING), (PacketField::Whole, &[1])];
+    let narrowed = |region: Region, (field, numbers): (PacketField, &[u128])| {
+        region.with(field, &Values::these(numbers.iter().copied()))
+    };
+    wanted.into_iter().try_fold(all.clone(), narrowed)
 }
 
 /// Datagrams, and packets of every other protocol but TCP, without IPv6 extension headers (`ipv6_ext_hdr`), and without
@@ -217,6 +254,7 @@ fn hole(subject: &PredeploySubject, sets: &Sets, leaf: &Leaf, region: &Region) -
         family: space.family,
         place: place(sets.listing, leaf, "INPUT"),
         led_by: None,
+        is_served: false,
         what: space.describe(region),
         because: because(subject, space, region),
         is_tried: false,
@@ -247,6 +285,13 @@ impl Hole {
         let Hole { family, place, what, .. } = self;
         let family = family.title();
         match self.passed {
+            Some(Passed::Out(left)) if self.is_served => {
+                Fact::new(Assessment::Unknown, format!("{what} over {family}: {left}: {place}"))
+            }
+            None if self.is_served => {
+                let text = format!("{what} over {family} may go to another machine, {}: {place}", self.tried());
+                Fact::new(Assessment::Unknown, text)
+            }
             Some(Passed::In) => Fact::new(
                 Assessment::Bad,
                 format!("{what} is let in over {family}, and the sensor does not mean it: {place}"),
@@ -263,6 +308,7 @@ impl Hole {
 
     fn tried(&self) -> String {
         match (&self.because, self.is_tried) {
+            (_, true) if self.is_served => "though one of them was sent and did not".to_owned(),
             (_, true) => "though one of them was sent and did not get in".to_owned(),
             (Some(because), false) => format!("which was not tried, since {because}"),
             (None, false) => "which was not tried".to_owned(),
@@ -272,6 +318,11 @@ impl Hole {
     /// The line of the rule that redirects them to another port or machine, or to a program.
     pub fn led_by(&self) -> Option<usize> {
         self.led_by
+    }
+
+    /// True if the sensor serves the ports that its packets are for.
+    pub fn is_served(&self) -> bool {
+        self.is_served
     }
 
     /// True if its packets are UDP.

@@ -5,6 +5,7 @@ use super::{Assessment, Fact, PredeploySubject, holes, time_dependent};
 use crate::error::Result;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, number};
+use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::packet::{Lead, Stimulus};
 use crate::probe::path::Fate;
 use crate::rules::space::{
@@ -32,6 +33,8 @@ pub struct KeptOut {
     is_tried: bool,
     /// True if it was kept out.
     is_kept_out: bool,
+    /// The reason why its fate is not known, if it left the lab.
+    left: Option<LeftTheWorld>,
 }
 
 /// The segments of a connection.
@@ -62,7 +65,11 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<KeptOut>> {
     let fates = subject.fates(&packets)?;
     let all = found.into_iter().zip(fates).map(|(one, fate)| {
         let is_kept_out = matches!(fate, Some(Fate::Dropped | Fate::Rejected));
-        KeptOut { is_tried: fate.is_some(), is_kept_out, ..one }
+        let left = fate.and_then(|fate| match fate {
+            Fate::Left(left) => Some(left),
+            _ => None,
+        });
+        KeptOut { is_tried: fate.is_some(), is_kept_out, left, ..one }
     });
     let all = merged(all, |one, other| one.place == other.place && one.segment == other.segment, KeptOut::add);
     let is_news = |(number, one): &(usize, &KeptOut)| !all[..*number].iter().any(|before| before.says(one));
@@ -298,6 +305,7 @@ fn kept_out(
         few: few(space.family).min(size(&holes::meant(subject, space.family)) >> 8),
         is_tried: false,
         is_kept_out: false,
+        left: None,
     };
     (kept_out, packet)
 }
@@ -315,6 +323,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
         few: few(space.family),
         is_tried: false,
         is_kept_out: false,
+        left: None,
     }
 }
 
@@ -351,6 +360,9 @@ impl KeptOut {
         let family = family.title();
         if self.is_kept_out {
             return Fact::new(self.tone(), format!("{} over {family}: {what}: {place}", self.segment.name()));
+        }
+        if let Some(left) = self.left {
+            return Fact::new(self.tone(), format!("{what} over {family}: {left}: {place}"));
         }
         let tried = match (&self.opaque, self.is_tried) {
             (_, true) => "though one of them was sent and got through".to_owned(),

@@ -54,7 +54,7 @@ fn is_reported(measured: &Measured, hole: &Hole, wanted: &PortSet) -> bool {
     hole.has_port(if hole.is_udp() { &udp } else { &syn })
 }
 
-/// True if the rule in `line` redirects a probe to a port that is not intended, or to another machine.
+/// True if the rule in `line` redirects a probe of the hole's kind of port, intended or not.
 fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bool {
     let technique = if hole.is_udp() { Technique::Udp } else { Technique::Syn };
     let of = |group: &&ProbeGroup| group.first.technique == technique && group.first.family() == hole.family;
@@ -68,7 +68,7 @@ fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bo
     };
     let is_wanted = |group: &ProbeGroup| group.ports().ranges().collect::<PortSet>().difference(wanted).is_empty();
     let mut groups = measured.doors.groups.iter().filter(of).filter(is_through);
-    groups.any(|group| names(group) && (hole.is_udp() || !is_wanted(group)))
+    groups.any(|group| names(group) && (hole.is_udp() || hole.is_served() == is_wanted(group)))
 }
 
 fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {
