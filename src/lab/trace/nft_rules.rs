@@ -26,7 +26,7 @@ pub struct KernelRuleText<'a> {
     pub chain: &'a [u8],
     /// The number that identifies it in events, within its table.
     pub handle: u64,
-    /// The rate of its first limit.
+    /// The slowest rate of its limits.
     pub rate: Option<Rate>,
 }
 
@@ -191,7 +191,7 @@ impl RuleAttributes {
         Some(u64::from_be_bytes(self.attribute(HANDLE)?.try_into().ok()?))
     }
 
-    /// The rate of its first limit (enum nft_limit_attributes): packets in a number of seconds.
+    /// The slowest rate of its limits (enum nft_limit_attributes): packets in a number of seconds.
     pub fn rate(&self) -> Option<Rate> {
         const RATE: u16 = 1;
         const UNIT: u16 = 2;
@@ -200,8 +200,8 @@ impl RuleAttributes {
             Some(u64::from_be_bytes(value.try_into().ok()?))
         };
         let parts = self.expressions().into_iter().map(expression_parts);
-        let (_, data) = parts.into_iter().find(|(name, _)| *name == b"limit\0")?;
-        Rate::new(of(data, RATE)?, of(data, UNIT)?)
+        let limits = parts.filter(|(name, _)| *name == b"limit\0");
+        limits.filter_map(|(_, data)| Rate::new(of(data, RATE)?, of(data, UNIT)?)).max()
     }
 
     /// Its expressions, in order: the attributes of each.

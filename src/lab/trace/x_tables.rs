@@ -117,13 +117,14 @@ pub fn all_known(tables: &[KernelTable]) -> Vec<(Family, Vec<KernelRuleText<'_>>
 }
 
 impl KernelRule {
+    /// The slowest rate of its limits.
     fn rate(&self) -> Option<Rate> {
-        let interval = self.matches.iter().find_map(|one| match one {
+        let intervals = self.matches.iter().filter_map(|one| match one {
             MatchOf::Limit { interval, .. } => Some(*interval),
             MatchOf::Memory | MatchOf::Other => None,
         });
         // A rate is stored here as `avg` of struct xt_rateinfo.
-        interval.and_then(|interval| Rate::new(SCALE, interval.into()))
+        intervals.filter_map(|interval| Rate::new(SCALE, interval.into())).max()
     }
 
     fn spending(&self) -> Spending {

@@ -1,6 +1,6 @@
 //! Stateful matches, and the rates that can be parsed from them.
 
-use super::{Clause, Listing, Match, Rule, RuleLimit};
+use super::{Clause, Listing, Match, Module, Rule, RuleLimit};
 use crate::error::Source;
 use crate::net::Family;
 use crate::net::rate::Rate;
@@ -13,24 +13,34 @@ const REMEMBERS: [&str; 9] =
 const NAMED: [&str; 4] = ["recent", "hashlimit", "rateest", "nfacct"];
 
 impl Rule {
-    /// The bucket of `-m hashlimit --hashlimit-upto`, one for each key; `None` if the rule has none, or counts bytes.
+    /// The buckets of all its `limit` matches; a packet has to pass each of them.
+    pub fn limits(&self) -> Vec<RuleLimit> {
+        self.instances("limit").map(|limit| self.bucket_of_limit(limit)).collect()
+    }
+
+    /// The buckets of all its `hashlimit` matches within a rate in packets (`--hashlimit-upto`), one for each key.
+    pub fn hash_limits(&self) -> Vec<RuleLimit> {
+        self.instances("hashlimit").filter_map(|hash| self.bucket_of_hash(hash, HashSide::Upto)).collect()
+    }
+
+    /// The effect of all its `limit` matches together: the slowest rate and the smallest burst.
+    pub fn limit(&self) -> Option<RuleLimit> {
+        RuleLimit::together(&self.limits())
+    }
+
+    /// The effect of all its buckets of `hashlimit` together; `None` if the rule has none, or counts bytes.
     pub fn hash_limit(&self) -> Option<RuleLimit> {
-        let upto = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| !clause.negated);
-        let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| clause.negated);
-        self.bucket_of(upto.or(above)?.1)
+        RuleLimit::together(&self.hash_limits())
     }
 
     /// The bucket of `-m hashlimit --hashlimit-above`: the rule matches packets over the limit.
     pub fn hash_above(&self) -> Option<RuleLimit> {
-        let inverse = self.hash_option(&["--hashlimit-upto", "--hashlimit"]).filter(|(clause, _)| clause.negated);
-        let above = self.hash_option(&["--hashlimit-above"]).filter(|(clause, _)| !clause.negated);
-        self.bucket_of(above.or(inverse)?.1)
+        self.instances("hashlimit").find_map(|hash| self.bucket_of_hash(hash, HashSide::Above))
     }
 
     /// The rate of [`Rule::hash_limit`].
     pub fn hash_rate(&self) -> Option<Rate> {
-        let limit = self.hash_limit()?;
-        Rate::new(limit.count.into(), limit.seconds.into())
+        self.hash_limit()?.rate()
     }
 
     /// The stateful matches, in the order of the text.
@@ -40,7 +50,7 @@ impl Rule {
 
     /// Those of [`Rule::remembers`] whose rate is unknown: neither a `limit` nor a `hashlimit` with a packet rate.
     pub fn remembers_unread(&self) -> impl Iterator<Item = &str> {
-        let reads_hash = self.hash_limit().is_some();
+        let reads_hash = self.hash_limits().len() == self.instances("hashlimit").count();
         self.remembers().filter(move |name| *name != "limit" && !(*name == "hashlimit" && reads_hash))
     }
 
@@ -51,13 +61,36 @@ impl Rule {
 
     /// The clause of the first of these options (with their dashes) of `hashlimit`.
     pub fn hash_clause(&self, names: &[&str]) -> Option<&Clause> {
-        self.hash_option(names).map(|(clause, _)| clause)
+        self.option("hashlimit", names).map(|(clause, _)| clause)
     }
 
-    fn bucket_of(&self, rate: &str) -> Option<RuleLimit> {
+    /// The modules of this name: a rule may load one several times, and each has its own options.
+    fn instances<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Module> {
+        self.modules.iter().filter(move |module| module.name == name)
+    }
+
+    fn bucket_of_limit(&self, limit: &Module) -> RuleLimit {
+        let of_it = self.clauses.iter().filter(|clause| self.module_of(clause) == Some(limit));
+        of_it.fold(RuleLimit::DEFAULT, |bucket, clause| match clause.ask {
+            Match::Limit { count, seconds } => RuleLimit { count, seconds, ..bucket },
+            Match::LimitBurst(burst) => RuleLimit { burst, ..bucket },
+            _ => bucket,
+        })
+    }
+
+    fn bucket_of_hash(&self, hash: &Module, side: HashSide) -> Option<RuleLimit> {
+        let option = |names: &[&str]| self.options("hashlimit", names).find(|(c, _)| self.module_of(c) == Some(hash));
+        let upto = option(&["--hashlimit-upto", "--hashlimit"]);
+        let above = option(&["--hashlimit-above"]);
+        let (plain, inverse) = match side {
+            HashSide::Upto => (upto, above),
+            HashSide::Above => (above, upto),
+        };
+        let plain = plain.filter(|(clause, _)| !clause.negated);
+        let (_, rate) = plain.or_else(|| inverse.filter(|(clause, _)| clause.negated))?;
         let Match::Limit { count, seconds } = super::match_kind::limit(rate)? else { return None };
-        let burst = match self.argument("hashlimit", "--hashlimit-burst") {
-            Some(burst) => super::number::parse(burst)?,
+        let burst = match option(&["--hashlimit-burst"]) {
+            Some((_, burst)) => super::number::parse(burst)?,
             None => RuleLimit::DEFAULT.burst,
         };
         Some(RuleLimit { count, seconds, burst })
@@ -70,18 +103,25 @@ impl Rule {
         texts.into_iter().any(|text| text.split([' ', '=', '\t']).any(|word| word == option))
     }
 
-    fn hash_option(&self, names: &[&str]) -> Option<(&Clause, &str)> {
-        self.option("hashlimit", names)
+    fn option(&self, module: &str, names: &[&str]) -> Option<(&Clause, &str)> {
+        self.options(module, names).next()
     }
 
-    fn option(&self, module: &str, names: &[&str]) -> Option<(&Clause, &str)> {
-        let of_module = |clause: &&Clause| clause.module.as_deref() == Some(module);
-        self.clauses.iter().filter(of_module).find_map(|clause| {
+    fn options(&self, module: &str, names: &[&str]) -> impl Iterator<Item = (&Clause, &str)> {
+        let of_module = move |clause: &&Clause| clause.module.as_deref() == Some(module);
+        self.clauses.iter().filter(of_module).filter_map(move |clause| {
             let words = self.text.get(clause.span.clone())?.trim_start_matches('!').trim_start();
             let (name, argument) = words.split_once([' ', '=', '\t'])?;
             names.contains(&name).then_some((clause, argument.trim().trim_matches('"')))
         })
     }
+}
+
+/// The packets that a `hashlimit` matches: those within its rate, or those above it.
+#[derive(Clone, Copy)]
+enum HashSide {
+    Upto,
+    Above,
 }
 
 impl Listing {
@@ -121,6 +161,28 @@ mod tests {
             assert_eq!(rule(text).hash_limit().map(|limit| limit.burst), Some(7), "{text}");
             assert_eq!(rule(text).remembers_unread().count(), 0, "{text}");
         }
+    }
+
+    #[test]
+    fn each_of_two_limits_has_its_own_options() {
+        let two = rule("-m limit --limit 5/min --limit-burst 8 -p tcp -m limit --limit 2/min -m tcp --dport 80");
+        let [one, other] = [(5, 8), (2, 5)].map(|(count, burst)| RuleLimit { count, seconds: 60, burst });
+        assert_eq!(two.limits(), [one, other]);
+        assert_eq!(two.limit(), Some(RuleLimit { count: 2, seconds: 60, burst: 5 }));
+        let hashes = "-m hashlimit --hashlimit-upto 5/min --hashlimit-name a -m hashlimit --hashlimit-name b \
+                      --hashlimit-upto 1/hour --hashlimit-burst 3";
+        let slowest = RuleLimit { count: 1, seconds: 3_600, burst: 3 };
+        assert_eq!((rule(hashes).hash_limits().len(), rule(hashes).hash_limit()), (2, Some(slowest)));
+        assert_eq!(rule(hashes).hash_rate().map(|rate| rate.to_string()).as_deref(), Some("1/hour"));
+    }
+
+    #[test]
+    fn one_of_two_hashlimits_that_is_not_read_makes_the_rate_unknown() {
+        let two = rule(
+            "-m hashlimit --hashlimit-upto 5/min --hashlimit-name a -m hashlimit --hashlimit-above 1/hour \
+             --hashlimit-name b",
+        );
+        assert_eq!(two.remembers_unread().count(), 2);
     }
 
     #[test]

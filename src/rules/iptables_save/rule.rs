@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::{Clause, Match, Module, Rule, Target};
 use crate::log_line::{is_of_the_lab, nflog_name};
 use crate::net::port::Port;
+use crate::net::rate::Rate;
 
 /// A rate limit: a bucket of `burst` packets, to which `count` are added in `seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,24 @@ pub struct RuleLimit {
 impl RuleLimit {
     /// `-m limit` alone: iptables-extensions(8), "The default is 3/hour", "default is 5".
     pub const DEFAULT: RuleLimit = RuleLimit { count: 3, seconds: 3_600, burst: 5 };
+
+    /// The rate at which it recovers.
+    pub fn rate(self) -> Option<Rate> {
+        Rate::new(self.count.into(), self.seconds.into())
+    }
+
+    /// The slowest of `limits`, which decides in the long run.
+    pub fn slowest(limits: impl IntoIterator<Item = RuleLimit>) -> Option<RuleLimit> {
+        // Equal rates need not be the same text: 5/min is 300/hour.
+        let product = |one: RuleLimit, other: RuleLimit| u64::from(one.seconds) * u64::from(other.count);
+        limits.into_iter().max_by(|one, other| product(*one, *other).cmp(&product(*other, *one)))
+    }
+
+    /// The effect of `limits` on packets that have to pass all of them: the slowest rate and the smallest burst.
+    pub(super) fn together(limits: &[RuleLimit]) -> Option<RuleLimit> {
+        let burst = limits.iter().map(|limit| limit.burst).min()?;
+        RuleLimit::slowest(limits.iter().copied()).map(|limit| RuleLimit { burst, ..limit })
+    }
 }
 
 /// The maximum length of a prefix in bytes: `char prefix[30]` of `struct xt_log_info`, without its NUL.
@@ -40,20 +59,6 @@ impl Rule {
         let log = self.target.as_ref().filter(|target| target.name == "LOG")?;
         let prefix = log.option("--log-prefix").unwrap_or_default().as_bytes();
         Some(String::from_utf8_lossy(&prefix[..prefix.len().min(LOG_PREFIX)]).into_owned())
-    }
-
-    /// The first rate limit of the rule.
-    pub fn limit(&self) -> Option<RuleLimit> {
-        let limits = self.modules.iter().any(|module| module.name == "limit");
-        let mut limit = Some(RuleLimit::DEFAULT).filter(|_| limits)?;
-        for clause in &self.clauses {
-            match clause.ask {
-                Match::Limit { count, seconds } => limit = RuleLimit { count, seconds, ..limit },
-                Match::LimitBurst(burst) => limit = RuleLimit { burst, ..limit },
-                _ => {}
-            }
-        }
-        Some(limit)
     }
 
     /// True if a matching packet goes no further in this table: ACCEPT, DROP, REJECT, and targets that end a chain of
