@@ -44,7 +44,7 @@ pub struct Step {
     /// The log prefix, if it is a LOG rule.
     #[serde(skip)]
     pub log_prefix: Option<String>,
-    /// The rate of its limit, as the kernel stores it.
+    /// The slowest rate of its limits, as the kernel stores it.
     #[serde(skip)]
     pub rate: Option<Rate>,
     /// Its stateful matches whose rate is not known, such as `recent`.
@@ -89,6 +89,11 @@ impl Step {
         (self.table.as_str(), self.chain.as_str()) == (table, chain)
     }
 
+    /// True if both are the same rule.
+    pub fn is_same_rule(&self, other: &Step) -> bool {
+        self.is_in(&other.table, &other.chain) && self.rule == other.rule
+    }
+
     /// True if a match of the rule dropped the packet, because it could not parse it or had no memory for it (`hotdrop`
     /// of `struct xt_action_param`, linux/netfilter/x_tables.h): nf_tables traces that as the rule's own drop.
     pub fn is_dropped_by_match(&self) -> bool {
@@ -123,6 +128,15 @@ pub enum StepVerdict {
 }
 
 impl StepVerdict {
+    /// The chain of a jump.
+    pub fn chain(&self) -> Option<&String> {
+        match self {
+            StepVerdict::Jump(chain) | StepVerdict::Goto(chain) => Some(chain),
+            StepVerdict::Continue | StepVerdict::Accept | StepVerdict::Drop => None,
+            StepVerdict::Reject | StepVerdict::Return | StepVerdict::Stolen => None,
+        }
+    }
+
     /// Its name in reports.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -226,6 +240,19 @@ impl Path {
     /// The rule or policy that decided; `None` if only the lab's own chains saw the packet.
     pub fn last(&self) -> Option<&Step> {
         self.steps.last()
+    }
+
+    /// The step at `place`, and the jumps that led to its chain, the last one first.
+    pub fn way_to(&self, place: usize) -> Vec<&Step> {
+        let mut way = vec![&self.steps[place]];
+        let mut last = &self.steps[place];
+        for step in self.steps[..place].iter().rev() {
+            if step.table == last.table && step.verdict.chain() == Some(&last.chain) {
+                way.push(step);
+                last = step;
+            }
+        }
+        way
     }
 
     /// The prefixes of the LOG rules on the path, in order. A LOG rule whose own match dropped the packet printed nothing.
