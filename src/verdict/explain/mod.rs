@@ -65,6 +65,10 @@ pub struct Diagnosis<'a> {
     elsewhere: Option<PlacedRule<'a>>,
     /// The intended effect.
     goal: ExpectedEffect,
+    /// The rules that logged the lines of a burst, each with the number of its lines.
+    writers: Vec<(PlacedRule<'a>, usize)>,
+    /// The intended rule of a burst and the jumps to its chain, those of them that have a limit.
+    limited: Vec<PlacedRule<'a>>,
 }
 
 /// Explains a mismatch; `probes` are those of the check, in the order in which they were sent. `None` if the ruleset is

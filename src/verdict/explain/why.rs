@@ -33,7 +33,8 @@ pub fn find<'a>(
         packet.conntrack = observation.followup_paths.iter().find(is_it).and_then(|path| path.conntrack);
     }
     let answered = path.last().filter(|_| path.fate == Fate::Stolen);
-    Diagnosis { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal }
+    let (writers, limited) = (case.writers(&goal), case.limited(&goal));
+    Diagnosis { cause, took, meant, jump, clause, packet, change, answered, elsewhere, goal, writers, limited }
 }
 
 /// The table whose chains decide on acceptance. Those of nat and security never accept a packet that filter drops, and
@@ -117,15 +118,54 @@ impl<'a> Diagnoser<'a, '_> {
         Judgement { took, meant, ..self.judgement(Cause::OtherOrder) }
     }
 
-    /// The cause of a wrong rate: the LOG rule has another limit, or packets that it does not log use up its limit.
+    /// The cause of a wrong rate: several rules log, the LOG rule has another limit, or packets that it does not log use
+    /// up its limit.
     fn lines(&self, goal: &ExpectedEffect, expected: u32, observed: u32) -> Judgement<'a> {
-        let Some(meant) = self.meant(goal) else { return self.judgement(Cause::NoRule) };
+        let writers = self.writing(goal);
+        let first = writers.first().and_then(|step| self.scene.listing.placed(step));
+        let second = writers.iter().find(|step| !writers[0].is_same_rule(step));
+        if let (Some(meant), Some(took)) = (first, second) {
+            return Judgement { took: Some(took), ..self.judgement(Cause::LoggedTwice).meant(meant) };
+        }
+        let Some(meant) = first.or_else(|| self.meant(goal)) else { return self.judgement(Cause::NoRule) };
         if !meant.is_on(self.path) && observed == 0 {
             return self.why_not(meant);
         }
         let cause =
             if limit_is_first(meant.rule) && expected != observed { Cause::LimitFirst } else { Cause::OtherRate };
         self.judgement(cause).meant(meant)
+    }
+
+    /// Every step that logged a line of the burst.
+    fn writing(&self, goal: &ExpectedEffect) -> Vec<&'a Step> {
+        self.ways_to_lines(goal).into_iter().map(|way| way[0]).collect()
+    }
+
+    /// The ways to the steps that logged a line of the burst; empty unless a burst is explained.
+    fn ways_to_lines(&self, goal: &ExpectedEffect) -> Vec<Vec<&'a Step>> {
+        let ExpectedEffect::Lines { prefix, .. } = goal else { return Vec::new() };
+        let of = |(_, observation): &'a (Probe, Observation)| [&observation.path, &observation.answer_path];
+        let paths = self.probes.iter().flat_map(of).flatten();
+        let logs = |step: &Step| step.log_prefix.as_ref() == Some(prefix);
+        let places = |path: &'a Path| (0..path.steps.len()).filter(move |place| logs(&path.steps[*place]));
+        paths.flat_map(|path| places(path).map(|place| path.way_to(place))).collect()
+    }
+
+    fn writers(&self, goal: &ExpectedEffect) -> Vec<(PlacedRule<'a>, usize)> {
+        let steps = self.writing(goal);
+        let lines = |rule: &PlacedRule| steps.iter().filter(|step| rule.is(step)).count();
+        self.each_rule(&steps).into_iter().map(|rule| (rule, lines(&rule))).collect()
+    }
+
+    fn limited(&self, goal: &ExpectedEffect) -> Vec<PlacedRule<'a>> {
+        let mut rules = self.each_rule(&self.ways_to_lines(goal).concat());
+        rules.retain(|placed| placed.rule.limit().is_some() || placed.rule.hash_limit().is_some());
+        rules
+    }
+
+    /// The rules of `steps`, each once, in the order of their lines.
+    fn each_rule(&self, steps: &[&Step]) -> Vec<PlacedRule<'a>> {
+        self.scene.listing.placed_rules().filter(|placed| steps.iter().any(|step| placed.is(step))).collect()
     }
 
     fn let_in(&self, goal: &ExpectedEffect, state: PortState) -> Judgement<'a> {

@@ -61,6 +61,7 @@ impl SentenceWriter<'_> {
             Cause::OtherMatch => format!("{}; {took} it instead", self.clause()),
             Cause::TooBroad => self.too_broad(),
             Cause::OtherOrder => self.order(),
+            Cause::LoggedTwice if !self.finding.writers.is_empty() => self.writers(),
             Cause::LoggedTwice => {
                 format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.deciding_rule())
             }
@@ -290,14 +291,43 @@ impl SentenceWriter<'_> {
         limit.map(limit_in_words).unwrap_or_default()
     }
 
-    /// The limit of the LOG rule; other matches that count packets are named.
+    /// `rules.v4:5 logs 5 packets of the burst with "x ", and rules.v4:6 logs 20: 5 lines were expected`
+    fn writers(&self) -> String {
+        let ExpectedEffect::Lines { prefix, expected, .. } = &self.finding.goal else { return String::new() };
+        let each = self.finding.writers.iter().enumerate().map(|(number, (placed, lines))| match number {
+            0 => format!("{} logs {lines} packets of the burst with {prefix:?}", self.place(*placed)),
+            _ => format!("{} logs {lines}", self.place(*placed)),
+        });
+        format!("{}: {expected} lines were expected", each.collect::<Vec<_>>().join(", and "))
+    }
+
+    /// The limit of the LOG rule, or of a jump to it; other matches that count packets are named.
     fn limit_or_none(&self) -> String {
         let Some(meant) = self.finding.meant else { return String::new() };
         let others: Vec<String> = meant.rule.remembers_unread().map(|name| format!("`-m {name}`")).collect();
-        match (meant.rule.limit().or(meant.rule.hash_limit()), others.as_slice()) {
-            (Some(limit), _) => format!("its limit is {}", limit_in_words(limit)),
+        match (self.deciding_limit(), others.as_slice()) {
+            (Some((placed, limit)), _) if placed == meant => format!("its limit is {}", limit_in_words(limit)),
+            (Some((placed, limit)), _) => {
+                format!("the limit of {}, which jumps there, is {}", self.place(placed), limit_in_words(limit))
+            }
             (None, []) => "it has no limit of its own".to_owned(),
             (None, _) => format!("it counts with {}", others.join(" and ")),
+        }
+    }
+
+    /// The limit that decides, and its rule: the slowest if only the rate is wrong, else the one with the smallest burst.
+    fn deciding_limit(&self) -> Option<(PlacedRule<'_>, RuleLimit)> {
+        let mut limits = Vec::new();
+        for placed in self.finding.meant.iter().chain(&self.finding.limited) {
+            let of_rule = placed.rule.limits().into_iter().chain(placed.rule.hash_limits());
+            limits.extend(of_rule.map(|limit| (*placed, limit)));
+        }
+        match &self.finding.goal {
+            ExpectedEffect::Lines { expected, observed, .. } if expected == observed => {
+                let slowest = RuleLimit::slowest(limits.iter().map(|(_, limit)| *limit))?;
+                limits.into_iter().find(|(_, limit)| *limit == slowest)
+            }
+            _ => limits.into_iter().min_by_key(|(_, limit)| limit.burst),
         }
     }
 
