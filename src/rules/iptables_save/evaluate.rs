@@ -119,9 +119,22 @@ impl Clause {
         match (self.negated, self.is_of(packet.content)) {
             // A match refuses a packet of another protocol before it evaluates its `!`.
             (_, MatchResult::No) => MatchResult::No,
+            _ if self.excludes_everything() => MatchResult::Unknown,
             (true, _) => answer.not(),
             (false, _) => answer,
         }
+    }
+
+    /// True for all ports or all flags, negated: x_tables matches no packet, and iptables-nft 1.8.9 leaves out a match of
+    /// all ports or flags together with its `!` (`add_nft_tcpudp` and `add_nft_tcp` in iptables/nft.c), so that every
+    /// packet matches.
+    pub fn excludes_everything(&self) -> bool {
+        let is_everything = match &self.ask {
+            Match::SourcePorts(ports) | Match::DestinationPorts(ports) => ports.ranges().eq([0..=u16::MAX]),
+            Match::TcpFlags { mask, .. } => *mask == 0,
+            _ => false,
+        };
+        self.negated && is_everything
     }
 
     /// `Yes` if the match applies to the packet's protocol.
@@ -262,6 +275,9 @@ mod tests {
     fn what_cannot_be_known_here() {
         for rule in ["-m limit", "-m limit --limit 5/min", "-m mac --mac-source 00:0c:29:4f:8e:35", "! -f"] {
             assert_eq!(answer(rule, &xmas_to_80()), MatchResult::Unknown, "{rule}");
+        }
+        for rule in ["-p tcp ! --dport 0:65535", "-p tcp ! --tcp-flags NONE NONE"] {
+            assert_eq!(answer(rule, &xmas_to_80()), MatchResult::Unknown, "{rule}: it depends on the backend");
         }
         let untracked = Packet { conntrack: None, ..xmas_to_80() };
         assert_eq!(answer("-m state ! --state NEW", &untracked), MatchResult::Unknown);

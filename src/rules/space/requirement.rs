@@ -78,7 +78,8 @@ impl Space {
     fn narrowed(&self, region: Region, clause: &Clause) -> Option<Region> {
         let field = |field: PacketField, values: Values| {
             let all = &self.everything;
-            let values = if clause.negated { all.values(field).difference(&values) } else { values };
+            let is_outside = clause.negated && !clause.excludes_everything();
+            let values = if is_outside { all.values(field).difference(&values) } else { values };
             region.with(field, &values)
         };
         let whole = |region: Region| region.with(PacketField::Whole, &Values::these([1]));
@@ -179,6 +180,6 @@ fn is_opaque(clause: &Clause) -> bool {
     match &clause.ask {
         Match::Other(_) => true,
         Match::Source(prefix) | Match::Destination(prefix) => range(prefix).is_none(),
-        _ => false,
+        _ => clause.excludes_everything(),
     }
 }

@@ -71,6 +71,17 @@ fn a_rule_that_one_packet_reaches_is_not_dead() {
     }
 }
 
+/// iptables-nft leaves out a match of all ports together with its `!`, x_tables does not.
+#[test]
+fn what_excludes_all_ports_or_flags_depends_on_the_backend() {
+    for rule in ["-p tcp ! --sport 0:65535", "-p udp ! --dport 0:65535", "-p tcp ! --tcp-flags NONE NONE"] {
+        let (drops, logs) = (format!("-A INPUT {rule} -j DROP"), format!("-A INPUT {rule} -j LOG"));
+        assert!(!is_dead(&[&logs]), "{rule}");
+        assert!(!is_dead(&[&drops, "-A INPUT -j LOG"]), "{rule}");
+        assert!(is_dead(&[&drops, &logs]), "{rule}");
+    }
+}
+
 #[test]
 fn a_rule_that_changes_nothing_may_go() {
     let ssh = "-A INPUT -p tcp --dport 22 -j ACCEPT";
