@@ -8,6 +8,6 @@ pub(crate) mod interface_names;
 pub mod iptables_save;
 pub mod lint;
 pub mod mutant;
-pub(crate) mod space;
+pub mod space;
 pub mod sweep;
 pub mod unsafe_options;

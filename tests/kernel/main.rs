@@ -31,6 +31,7 @@ mod record;
 mod rootless;
 mod scenarios;
 mod second_user;
+mod sets;
 mod signals;
 mod syslog;
 mod tun;

@@ -90,11 +90,23 @@ impl Ruleset {
         let mut tables = Vec::new();
         for (name, chains, often, most) in TABLES {
             if random.below(10) < often {
-                let mut draft = Draft { random, family, table: name, rules: Vec::new() };
+                let mut draft = Draft { random, family, table: name, rules: Vec::new(), has_more: false };
                 tables.push(draft.table(chains, most));
             }
         }
         Ruleset { tables }
+    }
+
+    /// A ruleset without nat, whose rules also match fields that nmap and scanlab do not send alike, and change them.
+    pub fn draw_of_all_fields(random: &mut Random, family: Family) -> Ruleset {
+        let tables = TABLES.into_iter().filter(|(name, ..)| *name != "nat");
+        let drawn = tables.filter_map(|(name, chains, often, most)| {
+            (random.below(10) < often).then(|| {
+                let mut draft = Draft { random, family, table: name, rules: Vec::new(), has_more: true };
+                draft.table(chains, most)
+            })
+        });
+        Ruleset { tables: drawn.collect() }
     }
 
     /// Adds rules whose verdict depends on earlier packets: `limit`, `hashlimit`, `recent`, `quota`. None of them
@@ -194,6 +206,8 @@ struct Draft<'a> {
     family: Family,
     table: &'static str,
     rules: Vec<String>,
+    /// True for rules on all fields.
+    has_more: bool,
 }
 
 impl Draft<'_> {
@@ -241,6 +255,9 @@ impl Draft<'_> {
         }
         if self.random.once_in(10) {
             words.push(self.of_marks());
+        }
+        if self.has_more && self.random.once_in(3) {
+            words.push(self.of_other_fields(chain));
         }
         let protocol = if is_not { "all" } else { protocol };
         words.push(self.target(protocol, later));
@@ -361,7 +378,45 @@ impl Draft<'_> {
         format!("-m mark {not}--mark {}", self.random.one_of(&["0x0", "0x1", "0x2/0x2", "0x3"]))
     }
 
+    /// A match of a field that is the same in all packets of a lab, or of a kind of packet.
+    fn of_other_fields(&mut self, chain: &str) -> String {
+        let not = self.not();
+        let v6 = self.family == Family::Ipv6;
+        let ttl = if v6 { "-m hl --hl" } else { "-m ttl --ttl" };
+        let range = if v6 { "2001:db8:113::60-2001:db8:113::70" } else { "203.0.113.60-203.0.113.70" };
+        // MAC addresses are known in these chains only (`xt_mac` in net/netfilter/xt_mac.c).
+        let kinds = if matches!(chain, "PREROUTING" | "INPUT") { 10 } else { 9 };
+        match self.random.below(kinds) {
+            0 => format!("-m length {not}--length {}", self.random.one_of(&["0:40", "41:100", "0:65535", "28"])),
+            1 => format!("{ttl}-{}", self.random.one_of(&["lt 65", "gt 60", "lt 10", "eq 64"])),
+            2 => format!("-m tos {not}--tos {}", self.random.one_of(&["0x00", "0x10", "0x00/0x1c"])),
+            3 => format!("-m dscp {not}--dscp {}", self.random.one_of(&["0x00", "0x01"])),
+            4 if v6 => format!("-m pkttype {not}--pkt-type unicast"),
+            4 => format!("{not}-f"),
+            5 => format!("-m pkttype {not}--pkt-type {}", self.random.one_of(&["unicast", "broadcast", "multicast"])),
+            6 => format!("-m addrtype {not}--{}-type {}", self.random.one_of(&["src", "dst"]), "LOCAL"),
+            7 => format!("-m iprange {not}--{}-range {range}", self.random.one_of(&["src", "dst"])),
+            8 => "-m limit --limit 5/min".to_owned(),
+            _ => {
+                format!("-m mac {not}--mac-source {}", self.random.one_of(&["02:00:5e:10:00:66", "02:00:5e:10:00:67"]))
+            }
+        }
+    }
+
+    /// A target that changes a field which other rules match.
+    fn change(&mut self) -> String {
+        let ttl = if self.family == Family::Ipv6 { "HL --hl-set" } else { "TTL --ttl-set" };
+        match self.random.below(3) {
+            0 => format!("-j {ttl} 9"),
+            1 => "-j TOS --set-tos 0x10".to_owned(),
+            _ => "-j DSCP --set-dscp 0x01".to_owned(),
+        }
+    }
+
     fn target(&mut self, protocol: &str, later: &[String]) -> String {
+        if self.has_more && self.table == "mangle" && self.random.once_in(5) {
+            return self.change();
+        }
         let special = self.random.once_in(2);
         match self.table {
             "raw" if special => return self.random.one_of(&["-j CT --notrack", "-j NOTRACK"]).to_owned(),
