@@ -1,9 +1,9 @@
 //! Mutation testing: would the scenario notice if the ruleset were broken? The ruleset is broken in every relevant way
-//! (`mutant` has the operators), and the scenario is run against each mutant on the real kernel, until a check has
-//! another result than before. A mutant that no check notices has *survived*: the scenario has a gap, and a packet that
-//! shows the difference is reported. If no packet of a sweep shows one, and sets of packets prove that no other can
-//! ([`crate::rules::space`]), it is *equivalent* and does not count; without a proof it is *not judged*, and counted
-//! separately.
+//! (`mutant` has the operators). If sets of packets prove that no packet can show a difference
+//! ([`crate::rules::space`]), the mutant is *equivalent* and does not count. The scenario is run against each of the
+//! others on the real kernel, until a check has another result than before. A mutant that no check notices has
+//! *survived*: the scenario has a gap, and a packet that shows the difference is reported. If no packet that the lab can
+//! send shows one, the mutant is *not judged*, and counted separately.
 
 pub(crate) mod affected;
 mod baseline;

@@ -55,7 +55,12 @@ pub fn outcome(job: &Job, baseline: &Baseline, mutant: &Mutant, sweeps: Sweeps) 
     };
     let source = mutant.apply(original);
     let listing = job.listing(mutant.family, &source);
-    let trial = MutantTrial { job, baseline, mutant, swept, listing, sweeps };
+    let space = Space::new(&[&swept.listing, &listing], &job.scenario.host.interface);
+    let gaps = compare(&space, [&swept.listing, &listing]);
+    if gaps.as_ref().is_ok_and(Vec::is_empty) {
+        return Ok(MutantOutcome::Equivalent { because: PROVED.to_owned() });
+    }
+    let trial = MutantTrial { job, baseline, mutant, swept, listing, sweeps, space, gaps };
     let shown = if job.plan.keeps_lists {
         trial.in_many_labs(&source).map(MutantResults::Fate)
     } else {
@@ -76,6 +81,9 @@ struct MutantTrial<'a> {
     swept: &'a BaselineSweep,
     listing: Listing,
     sweeps: Sweeps,
+    space: Space,
+    /// The packets that the mutant may treat differently; not empty.
+    gaps: std::result::Result<Vec<SetDifference>, TooMany>,
 }
 
 impl MutantTrial<'_> {
@@ -169,11 +177,8 @@ impl MutantTrial<'_> {
         Ok(match checks.into_iter().find_map(|check| self.if_killed(check)) {
             Some(killer) => MutantOutcome::Killed { by: killer.name() },
             None => {
-                let lists = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
-                match self.gaps() {
-                    Ok(gaps) if gaps.is_empty() => MutantOutcome::Equivalent { because: PROVED.to_owned() },
-                    _ => MutantOutcome::NotJudged { because: lists },
-                }
+                let because = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
+                MutantOutcome::NotJudged { because }
             }
         })
     }
@@ -211,28 +216,17 @@ impl MutantTrial<'_> {
                 return Ok(self.outcome_from(&difference, limits));
             }
         }
-        self.proved(source)
+        self.test_gaps(source)
     }
 
-    fn space(&self) -> Space {
-        Space::new(&[&self.swept.listing, &self.listing], &self.job.scenario.host.interface)
-    }
-
-    fn gaps(&self) -> std::result::Result<Vec<SetDifference>, TooMany> {
-        compare(&self.space(), [&self.swept.listing, &self.listing])
-    }
-
-    /// The outcome if no packet of the sweeps shows a difference: sets prove that none can, or contain packets that
-    /// may, of which the lab sends those that it can.
-    fn proved(&self, source: &Source) -> Result<MutantOutcome> {
-        let Ok(gaps) = self.gaps() else {
+    /// The outcome if no packet of the sweeps shows a difference: the lab sends those of the sets that it can.
+    fn test_gaps(&self, source: &Source) -> Result<MutantOutcome> {
+        let Ok(gaps) = &self.gaps else {
             let because = "the rules divide packets into more kinds than are looked at".to_owned();
             return Ok(MutantOutcome::NotJudged { because });
         };
-        let Some(first) = gaps.first() else { return Ok(MutantOutcome::Equivalent { because: PROVED.to_owned() }) };
-        let space = self.space();
-        let host = &self.job.scenario.host;
-        let found = gaps.iter().flat_map(|gap| witnesses(&space, &gap.region, gap.hook, &host.addresses));
+        let (space, host) = (&self.space, &self.job.scenario.host);
+        let found = gaps.iter().flat_map(|gap| witnesses(space, &gap.region, gap.hook, &host.addresses));
         let here = found.filter(|witness| witness.interface == host.interface.as_str());
         let mut known = HashSet::new();
         let stimuli = here.map(|witness| witness.stimulus).filter(|stimulus| known.insert(*stimulus));
@@ -249,7 +243,8 @@ impl MutantTrial<'_> {
                 return Ok(self.outcome_from(&difference, LimitOverride::Wide));
             }
         }
-        Ok(MutantOutcome::NotJudged { because: not_tried(&space, first) })
+        let because = gaps.first().map(|gap| not_tried(space, gap)).unwrap_or_default();
+        Ok(MutantOutcome::NotJudged { because })
     }
 
     /// The indices of the original's stimuli that may show a difference.
