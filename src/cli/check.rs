@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::equipment::EquipmentArguments;
-use super::no_clobber::{files_of, spare};
+use super::no_clobber::spare;
 use super::report_files::ReportArguments;
 use crate::commands::live::Machine;
 use crate::commands::predeploy::{self, Answers, ScannedPorts};
@@ -94,11 +94,24 @@ enum CheckDepth {
 /// Checks, and reports. The status is that of a run, 1 if an answer is a reason not to deploy, and 3 if only something is
 /// not known; findings do not change it.
 pub fn check(options: CheckOptions) -> Result<ExitCode> {
+    let named = [Some(&options.sensor), options.rules.as_ref(), options.rules6.as_ref(), options.link.as_ref()];
+    spare(named.into_iter().flatten().map(PathBuf::as_path), options.report.paths())?;
+    let files = options.report.begin()?;
+    files.settle(measure(&options), Some(&options.sensor), |files, report| {
+        let status = match (report.deployment(), super::run::status(&report)) {
+            (Deployment::Unsafe { .. }, _) => 1,
+            (Deployment::Unknown, 0) => 3,
+            (Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown, status) => status,
+        };
+        files.write(&report, status, |report| if options.verbose { verbose_text(report) } else { text(report) })?;
+        Ok(ExitCode::from(status))
+    })
+}
+
+fn measure(options: &CheckOptions) -> Result<Report> {
     // By default `check` leaves no lines in the machine's own log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
-    let case = case(&options, &flavours[0])?;
-    spare(files_of(&case.scenario).chain(options.link.as_deref()), options.report.paths())?;
-    let files = options.report.begin()?;
+    let case = case(options, &flavours[0])?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let watch = options.report.watch();
     let mut reports = Vec::new();
@@ -106,14 +119,7 @@ pub fn check(options: CheckOptions) -> Result<ExitCode> {
         reports.push(check_with(equipment, watch, &case, &vendors)?);
     }
     let answers = all_answers(&reports);
-    let report = Report { answers: Some(answers), ..Report::of_flavours(reports) };
-    let status = match (report.deployment(), super::run::status(&report)) {
-        (Deployment::Unsafe { .. }, _) => 1,
-        (Deployment::Unknown, 0) => 3,
-        (Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown, status) => status,
-    };
-    files.write(&report, status, |report| if options.verbose { verbose_text(report) } else { text(report) })?;
-    Ok(ExitCode::from(status))
+    Ok(Report { answers: Some(answers), ..Report::of_flavours(reports) })
 }
 
 /// The answers of the first flavour, with those facts of the other that differ.

@@ -1,13 +1,14 @@
 //! The reports of `run` and `check`: one on standard output, and any number in files, each with its format.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
 use super::report_target::{Drafts, ReportTarget, destination};
-use crate::error::Result;
+use crate::error::{CannotMeasure, Error, Result};
 use crate::lab::WatchedEvents;
-use crate::report::{self, Report};
+use crate::report::{self, Report, ReportedError};
 use crate::text::ci_escape::Inert;
 
 /// The formats and destinations of reports.
@@ -77,6 +78,32 @@ impl ReportArguments {
 }
 
 impl ReportFiles {
+    /// Passes the result of a measurement to `then`. An error is written to every report, about `file` if it names no place,
+    /// and returned.
+    pub fn settle<T>(
+        self,
+        measured: Result<T>,
+        file: Option<&Path>,
+        then: impl FnOnce(ReportFiles, T) -> Result<ExitCode>,
+    ) -> Result<ExitCode> {
+        let error = match measured {
+            Ok(measured) => return then(self, measured),
+            Err(error) => error,
+        };
+        // Whoever interrupts a command wants no report, and keeps the files of the run before.
+        if !matches!(error, Error::CannotMeasure(CannotMeasure::Interrupted(_))) {
+            self.write_all(&Report::of_errors(vec![ReportedError::new(&error, file)]))?;
+        }
+        Err(error)
+    }
+
+    /// Writes a report without a text for people, who read its errors on stderr.
+    fn write_all(self, report: &Report) -> Result<()> {
+        let none = |_: &Report| String::new();
+        self.files.write(|format| text(report, format, none))?;
+        if self.format == RunFormat::Table { Ok(()) } else { super::print_inert(&text(report, self.format, none)) }
+    }
+
     /// Writes the reports; `table` makes the text for people, and `status` is the exit status of the run.
     pub fn write(self, report: &Report, status: u8, table: impl Fn(&Report) -> String) -> Result<()> {
         self.files.write(|format| text(report, format, &table))?;

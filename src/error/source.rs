@@ -129,7 +129,7 @@ impl SourcePlace {
     }
 
     /// Line and column, from 1.
-    pub(super) fn line_and_column(&self) -> (usize, usize) {
+    pub(crate) fn line_and_column(&self) -> (usize, usize) {
         let line = self.source.line_of(self.span.start);
         let before = &self.source.text.as_bytes()[..self.span.start.min(self.source.text.len())];
         let column =

@@ -9,6 +9,7 @@ mod exec;
 mod exec_text;
 mod exercise_text;
 mod explained;
+mod failure;
 mod findings;
 mod flavours;
 pub(crate) mod frame_comments;
@@ -60,6 +61,7 @@ pub use diff::{DiffReport, diff_text};
 pub use exec::{Exec, FrameDirection, FrameGroup};
 pub use exec_text::{captured as captured_of_tool, exec_text};
 pub use exercise_text::{exercise_answer, exercise_menu, exercise_question};
+pub use failure::ReportedError;
 pub use findings::findings_table;
 pub use flavours::{FlavourDifference, FlavourReport, Flavours, backend_name, flavours_block};
 pub use github::github;
@@ -89,8 +91,12 @@ pub struct Report {
     pub schema: u32,
     /// `scanlab X.Y.Z`.
     pub tool: String,
-    /// The environment of the measurement.
+    /// The environment of the measurement; left out if there was none.
+    #[serde(skip_serializing_if = "Environment::is_unmeasured")]
     pub environment: Environment,
+    /// The errors that kept scenarios from running, or the one that ended the command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ReportedError>,
     /// The host; the first scenario's in a run.
     pub host: Option<HostSummary>,
     /// The probes.
@@ -141,10 +147,9 @@ pub struct Environment {
     pub set_sysctls: Vec<SetSysctl>,
 }
 
-#[cfg(test)]
 impl Environment {
-    /// An environment for tests of formats, with empty values.
-    fn sample() -> Environment {
+    /// The environment of a command that measured nothing.
+    fn unmeasured() -> Environment {
         Environment {
             kernel: String::new(),
             iptables: String::new(),
@@ -154,6 +159,11 @@ impl Environment {
             sysctls: PinnedSysctls::default(),
             set_sysctls: Vec::new(),
         }
+    }
+
+    /// True if nothing was measured.
+    pub fn is_unmeasured(&self) -> bool {
+        self.kernel.is_empty()
     }
 }
 
@@ -288,6 +298,7 @@ impl Report {
             schema,
             tool,
             environment,
+            errors: Vec::new(),
             host,
             probes,
             hidden: None,

@@ -128,6 +128,9 @@ fn verdict(report: &Report) -> VerdictWords {
     let flavours = report.flavours.as_ref().map_or(0, |flavours| flavours.differences.len());
     let of = |look, words: String| VerdictWords { look, words };
     match &report.summary {
+        summary if !report.errors.is_empty() && summary.is_none_or(|summary| summary.mismatched == 0) => {
+            of("not-run", counted(report.errors.len(), "error", "errors") + " kept scanlab from a verdict")
+        }
         _ if flavours > 0 => {
             of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy"))
         }

@@ -14,27 +14,29 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::verdicts::{About, CheckWords, Suite, messages, suites};
-use super::{Report, to_json};
+use super::{Report, ReportedError, to_json};
 use crate::intent::check::Outcome;
 use crate::rules::lint::LintFinding as Lint;
 use crate::verdict::findings::{Disparity, RulesetFindings};
 
 use self::model::{
-    ArtifactChange, ArtifactLocation, Driver, Fix, Location, LogicalLocation, PhysicalLocation, SarifLog, SarifRegion,
-    SarifResult, SarifRun, SarifTool, Suppression,
+    ArtifactChange, ArtifactLocation, Driver, Fix, Invocation, Level, Location, LogicalLocation, Notification,
+    PhysicalLocation, SarifLog, SarifRegion, SarifResult, SarifRun, SarifTool, Suppression,
 };
 use self::rules::ResultKind;
 
 /// The report as SARIF.
 pub fn sarif(report: &Report) -> String {
     let mut results = Results { home: home(report), found: Vec::new() };
-    suites(report).iter().for_each(|suite| results.of_suite(suite));
+    // Errors are notifications.
+    let suites = suites(report);
+    suites.iter().filter(|suite| suite.about != About::Failure).for_each(|suite| results.of_suite(suite));
     report.findings.iter().for_each(|findings| results.of_findings(findings));
     report.lint.iter().flatten().for_each(|lint| results.of_lint(lint));
     to_json(&SarifLog {
         schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         version: "2.1.0",
-        runs: [results.into_run()],
+        runs: [results.into_run(invocations(report))],
     })
 }
 
@@ -63,7 +65,7 @@ impl Results {
             (Outcome::NotRun, _) => ResultKind::NotRun,
             (Outcome::Mismatched | Outcome::Matched, About::Flavours) => ResultKind::Flavours,
             (Outcome::Mismatched | Outcome::Matched, About::Deployment) => ResultKind::Deployment,
-            (Outcome::Mismatched | Outcome::Matched, About::Scenario) => {
+            (Outcome::Mismatched | Outcome::Matched, About::Scenario | About::Failure) => {
                 let explanation = first.check.and_then(|check| check.explanation.as_ref());
                 ResultKind::Mismatch(explanation.map(|explanation| explanation.cause))
             }
@@ -130,7 +132,7 @@ impl Results {
     }
 
     /// The run; it lists only rules that have a result, sorted by name.
-    fn into_run(self) -> SarifRun {
+    fn into_run(self, invocations: Vec<Invocation>) -> SarifRun {
         let mut rules: Vec<_> = self.found.iter().map(|(kind, _)| kind.rule()).collect();
         rules.sort_by(|one, other| one.id.cmp(&other.id));
         rules.dedup();
@@ -139,8 +141,24 @@ impl Results {
             self.found.into_iter().map(|(_, found)| SarifResult { rule_index: index(&found.rule_id), ..found });
         let results = results.collect();
         let driver = Driver { name: "scanlab", semantic_version: env!("CARGO_PKG_VERSION"), rules };
-        SarifRun { tool: SarifTool { driver }, column_kind: "unicodeCodePoints", results }
+        SarifRun { tool: SarifTool { driver }, column_kind: "unicodeCodePoints", invocations, results }
     }
+}
+
+/// The errors as notifications of the one invocation; empty if there are none.
+fn invocations(report: &Report) -> Vec<Invocation> {
+    let notification = |error: &ReportedError| {
+        let file = error.file.as_deref().map(Path::new).filter(|file| super::verdicts::is_a_file(file));
+        let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        Notification {
+            level: Level::Error,
+            message: format!("{}{hint}", error.message).into(),
+            locations: file.map(|file| location(file, error.line)).into_iter().collect(),
+        }
+    };
+    let notifications: Vec<Notification> = report.errors.iter().map(notification).collect();
+    let failed = Invocation { execution_successful: false, tool_execution_notifications: notifications };
+    [failed].into_iter().filter(|_| !report.errors.is_empty()).collect()
 }
 
 /// The places where these cases are expected, without the place at which they are shown. GitHub limits the locations of

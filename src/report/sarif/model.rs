@@ -19,7 +19,25 @@ pub struct SarifRun {
     pub tool: SarifTool,
     /// Columns are counted in characters (section 3.14.17).
     pub column_kind: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub invocations: Vec<Invocation>,
     pub results: Vec<SarifResult>,
+}
+
+/// `invocation`, section 3.20.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invocation {
+    pub execution_successful: bool,
+    pub tool_execution_notifications: Vec<Notification>,
+}
+
+/// `notification`, section 3.58.
+#[derive(Debug, Clone, Serialize)]
+pub struct Notification {
+    pub level: Level,
+    pub message: SarifMessage,
+    pub locations: Vec<Location>,
 }
 
 /// `running_tool`, section 3.18.

@@ -2,7 +2,7 @@ use super::*;
 use crate::lab::PinnedSysctls;
 
 fn report(rows: Vec<FaultRow>) -> SelfTestReport {
-    SelfTestReport::new(&SelfTest { rows, pinned_sysctls: PinnedSysctls::default() }, Environment::sample())
+    SelfTestReport::new(&SelfTest { rows, pinned_sysctls: PinnedSysctls::default() }, Environment::unmeasured())
 }
 
 fn row(fault: &'static str, happened: &str, outcome: FaultOutcome) -> FaultRow {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::check_location::whereabouts;
 use super::flavours::{FlavourDifference, Flavours};
-use super::{Report, ReportedScenario};
+use super::{Report, ReportedError, ReportedScenario};
 use crate::commands::predeploy::{Answers, Assessment, QuestionAnswer};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Patch, RuleRef};
@@ -20,6 +20,8 @@ pub enum About {
     Deployment,
     /// The differences of two flavours of iptables.
     Flavours,
+    /// An error.
+    Failure,
 }
 
 /// A group of cases.
@@ -65,7 +67,8 @@ pub fn suites(report: &Report) -> Vec<Suite<'_>> {
     let scenarios = report.scenarios.iter().flatten().map(of_scenario);
     let source = report.scenarios.iter().flatten().next().map_or("", |scenario| scenario.file.as_str());
     let answers = report.answers.iter().map(|answers| of_answers(answers, source));
-    answers.chain(scenarios).chain(report.flavours.iter().map(of_flavours)).collect()
+    let errors = report.errors.iter().map(of_error);
+    answers.chain(scenarios).chain(report.flavours.iter().map(of_flavours)).chain(errors).collect()
 }
 
 /// True if it is a file that can be opened: generated rulesets, built-in scenarios and standard input are not.
@@ -102,6 +105,24 @@ fn of_scenario(scenario: &ReportedScenario) -> Suite<'_> {
     let cases = scenario.checks.iter().map(of_check).collect();
     let (name, file, outcome) = (&scenario.name, &scenario.file, scenario.outcome);
     Suite { about: About::Scenario, name, file, source: file, outcome, cases }
+}
+
+/// The suite of an error: one case that did not run.
+fn of_error(error: &ReportedError) -> Suite<'_> {
+    let file = error.file.as_deref().unwrap_or_default();
+    let case = CheckWords {
+        name: error.kind().to_owned(),
+        check: None,
+        outcome: Outcome::NotRun,
+        expected: String::new(),
+        observed: String::new(),
+        why: &error.message,
+        place: None,
+        row: error.line,
+        patch: None,
+    };
+    let name = if file.is_empty() { "scanlab" } else { file };
+    Suite { about: About::Failure, name, file, source: file, outcome: Outcome::NotRun, cases: vec![case] }
 }
 
 /// The suite of `check`. Each case has the name of its question, whatever the sensor.

@@ -119,7 +119,7 @@ fn report() -> Report {
         Flavours { compared: [flavour(Backend::Nft), flavour(Backend::Legacy)], differences: vec![difference] };
     let scenarios = vec![scenario];
     let summary = Some(CheckCounts::count(&scenarios));
-    Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(Environment::sample()) }
+    Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(Environment::unmeasured()) }
 }
 
 #[test]
