@@ -14,13 +14,13 @@ use super::shard::Shard;
 use super::syslog::SyslogFile;
 use crate::commands::run;
 use crate::commands::run::{FailFast, Settings};
-use crate::error::{InputError, Result, Source};
+use crate::error::{Error, InputError, Result, Source};
 use crate::intent::check::Outcome;
 use crate::intent::embedded;
-use crate::intent::scenario::{Scenario, discover};
+use crate::intent::scenario::{Scenario, discover_each};
 use crate::lab::{Capture, LabOptions, Token, WatchedEvents};
 use crate::net::sysctl::SetSysctl;
-use crate::report::{self, Environment, Report};
+use crate::report::{self, Environment, Report, ReportedError};
 use crate::sensor::mac_vendor::VendorDb;
 
 /// The options of `scanlab run`.
@@ -66,18 +66,38 @@ pub fn default_jobs() -> u16 {
     Token::count() as u16
 }
 
-/// Runs the scenarios and reports. The status is 1 if anything is mismatched, 3 if a check did not run.
+/// Runs the scenarios and reports. The status is 2 if a scenario has bad input, else 1 if anything is mismatched, else 3 if a
+/// check did not run.
 pub fn run(options: RunOptions) -> Result<ExitCode> {
-    let scenarios = select(&options)?;
-    let rulesets: Vec<_> = scenarios.iter().flat_map(run::rulesets).collect();
-    options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
-    for (family, source) in &rulesets {
-        super::warn_of_repeats(*family, source);
+    spare(options.path.iter().map(PathBuf::as_path), options.written())?;
+    let files = options.report.begin()?;
+    files.settle(measure(&options), None, |files, report| {
+        let is_idle = report.errors.is_empty() && report.scenarios.as_ref().is_some_and(Vec::is_empty);
+        let wanted = options.min_coverage.filter(|_| !is_idle && report.errors.is_empty());
+        let covered = wanted.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
+        files.write(&report, status(&report), |report| {
+            report::flavours_block(report, super::width()) + &report::run_table(report, super::width())
+        })?;
+        Ok(ExitCode::from(match status(&report) {
+            _ if is_idle => 0,
+            0 if !covered => 1,
+            status => status,
+        }))
+    })
+}
+
+/// Reads and runs the scenarios. Bad input of one of them is reported at once, and does not keep the others from running.
+fn measure(options: &RunOptions) -> Result<Report> {
+    let mut errors = ScenarioErrors::default();
+    let read =
+        select(options)?.into_iter().map(|(file, scenario)| (file, scenario.and_then(|one| admitted(one, options))));
+    let scenarios: Vec<Scenario> = read.filter_map(|(file, scenario)| errors.unless(&file, scenario)).collect();
+    if scenarios.is_empty() && !errors.0.is_empty() {
+        return Ok(Report::of_errors(errors.0));
     }
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
-    spare(scenarios.iter().flat_map(files_of), options.report.paths().chain(&options.syslog).chain(&options.pcap))?;
-    let files = options.report.begin()?;
+    spare(scenarios.iter().flat_map(files_of), options.written())?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
     let watch = if pcap.is_some() { WatchedEvents::Frames } else { options.report.watch() };
@@ -89,11 +109,12 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
             vendors: Arc::clone(&vendors),
         };
         let set = set_sysctls(&equipment, &scenarios);
-        let (found, set) = super::interruptible(async {
-            let found = run::run(scenarios.clone(), settings.clone(), options.until()).await?;
+        let (mut found, set) = super::interruptible(async {
+            let found = run::run_each(scenarios.clone(), settings.clone(), options.until()).await?;
             let set = run::decided(&scenarios, &settings, &found, set).await?;
             Ok((found, set))
         })?;
+        found.failures.drain(..).for_each(|failure| errors.add(&failure.file, &failure.error));
         // With two flavours, lines and frames are those of the first.
         let lines = found.scenarios.iter().map(|scenario| scenario.lines.as_slice());
         syslog.take().map_or(Ok(()), |file| file.keep(lines))?;
@@ -102,21 +123,44 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
         Ok(Report::of_run(&found, Environment { set_sysctls: set, ..environment }))
     });
     let report = Report::of_flavours(reports.collect::<Result<_>>()?);
-    let wanted = options.min_coverage.filter(|_| !is_empty_shard(&options, &scenarios));
-    let covered = wanted.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
-    files.write(&report, status(&report), |report| {
-        report::flavours_block(report, super::width()) + &report::run_table(report, super::width())
-    })?;
-    Ok(ExitCode::from(match status(&report) {
-        _ if is_empty_shard(&options, &scenarios) => 0,
-        0 if !covered => 1,
-        status => status,
-    }))
+    Ok(Report { errors: errors.0, ..report })
+}
+
+/// The scenario, if its rulesets are not too large; warns of tables that are declared twice.
+fn admitted(scenario: Scenario, options: &RunOptions) -> Result<Scenario> {
+    let rulesets = run::rulesets(&scenario);
+    options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
+    rulesets.iter().for_each(|(family, source)| super::warn_of_repeats(*family, source));
+    Ok(scenario)
+}
+
+/// The errors of scenarios, each printed once.
+#[derive(Default)]
+struct ScenarioErrors(Vec<ReportedError>);
+
+impl ScenarioErrors {
+    fn add(&mut self, file: &Path, error: &Error) {
+        let reported = ReportedError::new(error, Some(file));
+        if !self.0.contains(&reported) {
+            super::eprint_error(error);
+            self.0.push(reported);
+        }
+    }
+
+    /// The scenario of `file`; `None` after its error is added.
+    fn unless(&mut self, file: &Path, scenario: Result<Scenario>) -> Option<Scenario> {
+        scenario.inspect_err(|error| self.add(file, error)).ok()
+    }
 }
 
 impl RunOptions {
     fn until(&self) -> FailFast {
         if self.fail_fast { FailFast::FirstFailure } else { FailFast::TheEnd }
+    }
+
+    /// The files that are written.
+    fn written(&self) -> impl Iterator<Item = &PathBuf> {
+        self.report.paths().chain(&self.syslog).chain(&self.pcap)
     }
 }
 
@@ -127,11 +171,6 @@ fn set_sysctls(equipment: &LabOptions, scenarios: &[Scenario]) -> Vec<SetSysctl>
     set.sort_by(|one, other| (&one.name, &one.value, &one.source).cmp(&(&other.name, &other.value, &other.source)));
     set.dedup();
     set
-}
-
-/// True for a shard without scenarios: the matrix has more jobs than scenarios, and this job succeeds without a run.
-fn is_empty_shard(options: &RunOptions, scenarios: &[Scenario]) -> bool {
-    options.shard.is_some() && scenarios.is_empty()
 }
 
 /// True if enough rules were exercised; prints a notice otherwise.
@@ -151,9 +190,16 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
     number.ok_or_else(|| "a percentage is a number from 0 to 100".to_owned())
 }
 
+/// The file of a scenario, with the scenario or its error.
+type Selected = (PathBuf, Result<Scenario>);
+
 /// The named scenarios, reduced by the filter, then by the shard.
-fn select(options: &RunOptions) -> Result<Vec<Scenario>> {
-    let named = if options.path.is_empty() { embedded::scenarios()? } else { discover(&options.path)? };
+fn select(options: &RunOptions) -> Result<Vec<Selected>> {
+    let built_in = |scenario: Scenario| (scenario.source.name.clone(), Ok(scenario));
+    let named = match options.path.is_empty() {
+        true => embedded::scenarios()?.into_iter().map(built_in).collect(),
+        false => discover_each(&options.path),
+    };
     let scenarios = filtered(named, options)?;
     let Some(shard) = options.shard else { return Ok(scenarios) };
     let all = scenarios.len();
@@ -166,12 +212,14 @@ fn select(options: &RunOptions) -> Result<Vec<Scenario>> {
     Ok(part)
 }
 
-fn filtered(scenarios: Vec<Scenario>, options: &RunOptions) -> Result<Vec<Scenario>> {
+/// The scenarios whose title or file has the text of the filter, and those whose title is not known.
+fn filtered(scenarios: Vec<Selected>, options: &RunOptions) -> Result<Vec<Selected>> {
     let Some(filter) = &options.filter else { return Ok(scenarios) };
-    let wanted = |scenario: &Scenario| {
-        scenario.title.contains(filter) || scenario.source.name.to_string_lossy().contains(filter)
+    let wanted = |(file, scenario): &Selected| match scenario {
+        Ok(scenario) => scenario.title.contains(filter) || file.to_string_lossy().contains(filter),
+        Err(_) => true,
     };
-    let selected: Vec<Scenario> = scenarios.into_iter().filter(wanted).collect();
+    let selected: Vec<Selected> = scenarios.into_iter().filter(wanted).collect();
     if selected.is_empty() {
         return Err(InputError::new(format!("no scenario has `{filter}` in its title or file"), "").into());
     }
@@ -187,6 +235,7 @@ pub fn vendors(oui_file: Option<&Path>) -> Result<VendorDb> {
 pub fn status(report: &Report) -> u8 {
     let worst = report.scenarios.iter().flatten().map(|scenario| scenario.outcome).min();
     match worst {
+        _ if !report.errors.is_empty() => 2,
         _ if report.flavours_differ() => 1,
         Some(Outcome::Mismatched) => 1,
         Some(Outcome::NotRun) | None => 3,

@@ -12,6 +12,7 @@ mod cli;
 mod conntrack;
 mod exec;
 mod explanations;
+mod failures;
 mod faults;
 mod findings;
 mod frames;

@@ -49,7 +49,7 @@ pub struct BaselineSweep {
 ///
 /// If a check is not as the scenario expects.
 pub async fn measure(job: &Arc<Job>, workforce: &LabPool) -> Result<Baseline> {
-    let found = workforce.perform(&[Arc::clone(job)]).await?.remove(0);
+    let found = workforce.perform_one(job).await?;
     let pinned_sysctls = found.pinned_sysctls().unwrap_or_default();
     let evidence = CheckInputs::new(found);
     let checks = job.checks(&evidence)?;

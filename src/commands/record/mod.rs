@@ -253,14 +253,14 @@ impl Recorder<'_> {
     async fn measured(&self, Questions { ports, packets, .. }: &Questions) -> Result<RecordedFacts> {
         let scenario = self.recording.scenario(expectation_rows(&self.recording.families(), ports, packets));
         let job = Arc::new(Job::new(scenario, self.settings)?);
-        let found = self.workforce.perform(&[job]).await?.remove(0);
+        let found = self.workforce.perform_one(&job).await?;
         Ok(RecordedFacts::new(found, &self.recording.listings(&self.settings.equipment)))
     }
 
     /// The checks that do not match when the recording is run.
     async fn wrong(&self, text: &str) -> Result<Vec<Check>> {
         let job = Arc::new(Job::new(self.recording.read(text)?, self.settings)?);
-        let found = self.workforce.perform(&[Arc::clone(&job)]).await?.remove(0);
+        let found = self.workforce.perform_one(&job).await?;
         let checks = job.checks(&CheckInputs::new(found))?;
         Ok(checks.into_iter().filter(|check| matches!(check.outcome, Outcome::Mismatched | Outcome::NotRun)).collect())
     }

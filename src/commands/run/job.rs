@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,11 @@ impl Job {
     /// The rules of `source`, parsed for the lab's flavour.
     pub fn listing(&self, family: Family, source: &Source) -> Listing {
         self.equipment.listing(family, source)
+    }
+
+    /// The file of the scenario.
+    pub fn file(&self) -> &Path {
+        &self.scenario.source.name
     }
 
     /// The kind of link between prober and host.

@@ -7,13 +7,13 @@ pub(crate) mod lab_pool;
 mod patches;
 mod sysctls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::{Result, Source};
+use crate::error::{Error, Result, Source};
 use crate::intent::check::{Check, Outcome};
 use crate::intent::plan::PacketCell;
 use crate::intent::scenario::Scenario;
@@ -30,7 +30,7 @@ use crate::wire::frame::Frame;
 pub use self::job::rulesets;
 pub use self::sysctls::decided;
 
-use self::job::Job;
+use self::job::{Job, JobResults};
 use self::lab_pool::LabPool;
 
 /// The options of a run.
@@ -57,12 +57,23 @@ pub enum FailFast {
 }
 
 /// The result of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RunReport {
-    /// One for each scenario, in the order given.
+    /// One for each scenario, in the order given, apart from those with bad input.
     pub scenarios: Vec<ScenarioReport>,
+    /// The scenarios with bad input, such as rules that iptables refuses.
+    pub failures: Vec<ScenarioFailure>,
     /// The sysctls that were pinned.
     pub pinned_sysctls: PinnedSysctls,
+}
+
+/// A scenario that could not be run for its input.
+#[derive(Debug)]
+pub struct ScenarioFailure {
+    /// Its file.
+    pub file: PathBuf,
+    /// The error.
+    pub error: Error,
 }
 
 /// The result of one scenario.
@@ -127,45 +138,79 @@ pub struct HostSummary {
     pub addresses: Vec<String>,
 }
 
-/// Runs the scenarios, several labs at a time. Scenarios that were not begun are reported as not run.
+/// Runs the scenarios as [`run_each`] does.
 ///
 /// # Errors
 ///
 /// If a ruleset is refused, or a lab cannot measure. The first error ends the run, without a report of a part of it.
 pub async fn run(scenarios: Vec<Scenario>, settings: Settings, until: FailFast) -> Result<RunReport> {
+    let mut report = run_each(scenarios, settings, until).await?;
+    let first = (!report.failures.is_empty()).then(|| report.failures.remove(0));
+    first.map_or(Ok(report), |failure| Err(failure.error))
+}
+
+/// Runs the scenarios, several labs at a time. Scenarios that were not begun are reported as not run; bad input of one does
+/// not keep the others from running.
+///
+/// # Errors
+///
+/// If a lab cannot measure.
+pub async fn run_each(scenarios: Vec<Scenario>, settings: Settings, until: FailFast) -> Result<RunReport> {
     let workforce = LabPool::new(settings.jobs);
-    let jobs: Vec<Arc<Job>> =
-        scenarios.into_iter().map(|scenario| Job::new(scenario, &settings).map(Arc::new)).collect::<Result<_>>()?;
+    let mut whole = RunReport { scenarios: Vec::new(), failures: Vec::new(), pinned_sysctls: PinnedSysctls::default() };
+    let mut jobs = Vec::with_capacity(scenarios.len());
+    for scenario in scenarios {
+        let file = scenario.source.name.clone();
+        jobs.extend(whole.unless_bad_input(&file, Job::new(scenario, &settings))?.map(Arc::new));
+    }
     match until {
-        FailFast::TheEnd => perform(&jobs, &workforce).await,
-        FailFast::FirstFailure => until_first_failure(&jobs, &workforce).await,
-    }
-}
-
-async fn perform(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<RunReport> {
-    let found = workforce.perform(jobs).await?;
-    let pinned_sysctls = found.iter().find_map(|found| found.pinned_sysctls()).unwrap_or_default();
-    let mut scenarios = Vec::with_capacity(jobs.len());
-    for (job, found) in jobs.iter().zip(found) {
-        let (mut report, evidence) = job.report(found)?;
-        patches::propose(job, &mut report, &evidence, workforce).await?;
-        scenarios.push(report);
-    }
-    Ok(RunReport { scenarios, pinned_sysctls })
-}
-
-async fn until_first_failure(jobs: &[Arc<Job>], workforce: &LabPool) -> Result<RunReport> {
-    let mut whole = RunReport { scenarios: Vec::with_capacity(jobs.len()), pinned_sysctls: PinnedSysctls::default() };
-    let mut failed = false;
-    for job in jobs {
-        if failed {
-            whole.scenarios.push(job.not_started("not started: --fail-fast"));
-            continue;
-        }
-        let one = perform(std::slice::from_ref(job), workforce).await?;
-        failed = one.scenarios.iter().any(|scenario| scenario.outcome.is_red());
-        whole.scenarios.extend(one.scenarios);
-        whole.pinned_sysctls = one.pinned_sysctls;
+        FailFast::TheEnd => whole.perform(&jobs, &workforce).await?,
+        FailFast::FirstFailure => whole.until_first_failure(&jobs, &workforce).await?,
     }
     Ok(whole)
+}
+
+impl RunReport {
+    async fn perform(&mut self, jobs: &[Arc<Job>], workforce: &LabPool) -> Result<()> {
+        for (job, found) in jobs.iter().zip(workforce.perform(jobs).await?) {
+            if let Some(found) = self.unless_bad_input(job.file(), found)? {
+                if self.pinned_sysctls.is_empty() {
+                    self.pinned_sysctls = found.pinned_sysctls().unwrap_or_default();
+                }
+                let explained = explained(job, found, workforce).await;
+                let explained = self.unless_bad_input(job.file(), explained)?;
+                self.scenarios.extend(explained);
+            }
+        }
+        Ok(())
+    }
+
+    async fn until_first_failure(&mut self, jobs: &[Arc<Job>], workforce: &LabPool) -> Result<()> {
+        for job in jobs {
+            if !self.failures.is_empty() || self.scenarios.iter().any(|scenario| scenario.outcome.is_red()) {
+                self.scenarios.push(job.not_started("not started: --fail-fast"));
+            } else {
+                self.perform(std::slice::from_ref(job), workforce).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The value; `None` after bad input, which is added to the failures.
+    fn unless_bad_input<T>(&mut self, file: &Path, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(error @ Error::Input(_)) => {
+                self.failures.push(ScenarioFailure { file: file.to_owned(), error });
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+}
+
+/// The report on the results of a job, with the fixes of its mismatches.
+async fn explained(job: &Arc<Job>, found: JobResults, workforce: &LabPool) -> Result<ScenarioReport> {
+    let (mut report, evidence) = job.report(found)?;
+    patches::propose(job, &mut report, &evidence, workforce).await?;
+    Ok(report)
 }

@@ -149,8 +149,8 @@ impl PatchSearch<'_> {
 /// All checks with the patched ruleset; `None` if iptables refuses it, or the lab cannot measure it.
 async fn run_checks(job: &Job, family: Family, patched: &Source, workforce: &LabPool) -> Result<Option<Vec<Check>>> {
     let patched = Arc::new(job.with_ruleset(family, patched));
-    match workforce.perform(&[Arc::clone(&patched)]).await {
-        Ok(mut found) => patched.checks(&CheckInputs::new(found.remove(0))).map(Some),
+    match workforce.perform_one(&patched).await {
+        Ok(found) => patched.checks(&CheckInputs::new(found)).map(Some),
         Err(Error::Input(_) | Error::CannotMeasure(_)) => Ok(None),
     }
 }

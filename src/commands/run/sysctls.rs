@@ -1,7 +1,7 @@
 //! Finds the sysctls that affected a check: the run is repeated with the usual value of each, and the checks are
 //! compared.
 
-use super::{FailFast, RunReport, Settings, run};
+use super::{FailFast, RunReport, Settings, run_each};
 use crate::error::Result;
 use crate::intent::scenario::Scenario;
 use crate::net::sysctl::SetSysctl;
@@ -18,7 +18,7 @@ pub async fn decided(
         let mut settings = settings.clone();
         // Never fails: name and value are from the list.
         let _ = settings.equipment.sysctls.set(&sysctl.name, sysctl.usual, "");
-        let usual = run(scenarios.to_vec(), settings, FailFast::TheEnd).await?;
+        let usual = run_each(scenarios.to_vec(), settings, FailFast::TheEnd).await?;
         let decides = Some(differing(found, &usual));
         all.push(SetSysctl { decides, ..sysctl });
     }

@@ -8,25 +8,32 @@ use crate::sensor::{SensorFile, TomlTable};
 
 /// Reads all scenarios in `paths`, in the order of the paths and, within a folder, of the names. A file that is named
 /// directly must be a scenario; a sensor file in a folder is skipped.
+///
+/// # Errors
+///
+/// The first one of [`discover_each`].
 pub fn discover(paths: &[PathBuf]) -> Result<Vec<Scenario>> {
-    let mut scenarios = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            scenarios.extend(in_folder(path)?);
-        } else {
-            scenarios.push(Scenario::load(path)?);
-        }
-    }
-    Ok(scenarios)
+    discover_each(paths).into_iter().map(|(_, scenario)| scenario).collect()
 }
 
-fn in_folder(folder: &Path) -> Result<Vec<Scenario>> {
+/// The files of [`discover`], each with its scenario, or the error that it has. A folder that cannot be read, or has no
+/// scenario, is an error.
+pub fn discover_each(paths: &[PathBuf]) -> Vec<(PathBuf, Result<Scenario>)> {
+    let of = |path: &PathBuf| match path.is_dir() {
+        true => in_folder(path).unwrap_or_else(|error| vec![(path.clone(), Err(error))]),
+        false => vec![(path.clone(), Scenario::load(path))],
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<(PathBuf, Result<Scenario>)>> {
     let mut files = Vec::new();
     toml_files(folder, &mut files)?;
-    let mut scenarios = Vec::new();
-    for file in files {
-        scenarios.extend(unless_sensor_file(Source::read_regular(&file)?)?);
-    }
+    let read = |file: PathBuf| {
+        let scenario = Source::read_regular(&file).and_then(unless_sensor_file).transpose()?;
+        Some((file, scenario))
+    };
+    let scenarios: Vec<_> = files.into_iter().filter_map(read).collect();
     if scenarios.is_empty() {
         let hint = "scenarios are .toml files with a title; see the folder `scenarios` of scanlab for some";
         return Err(InputError::new(format!("no scenario in {}", folder.display()), hint).into());
