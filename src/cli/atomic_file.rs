@@ -117,7 +117,7 @@ impl AtomicFile {
 }
 
 fn keeps_its_owner(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("the file that is there has another owner, whom it cannot keep: {error}"))
+    io::Error::new(error.kind(), format!("the file that is there has another owner, which it cannot keep: {error}"))
 }
 
 impl Write for AtomicFile {

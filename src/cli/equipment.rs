@@ -33,7 +33,7 @@ pub enum FlavourArgument {
     Nft,
     /// iptables-legacy-restore
     Legacy,
-    /// One after the other: what they do not do alike is a mismatch
+    /// Both, one after the other; any difference is a mismatch
     Both,
 }
 

@@ -77,26 +77,26 @@ enum ScanlabCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Tell whether a ruleset is safe to deploy: will I be locked out, will a scan leave a line?
+    /// Check whether a ruleset is safe to deploy: will I be locked out, will scans be logged?
     #[command(after_help = check::AFTER_HELP)]
     Check(Box<check::CheckOptions>),
-    /// Break the rulesets of scenarios in every way that matters: do the scenarios notice?
+    /// Mutation-test your scenarios: break the rules on purpose, and list the mistakes that go unnoticed
     Mutate(mutate::MutateOptions),
     /// Write the scenario that describes what a ruleset does today
     Record(record::RecordOptions),
-    /// Tell what behaves differently between two rulesets, by probes and not by text
+    /// Compare the behaviour of two rulesets, by probes and not by text
     Diff(diff::DiffOptions),
     /// Show what a scan sees of a ruleset; nmap's names, no expectations
     Scan(Box<scan::ScanOptions>),
     /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
     #[command(after_help = exec::AFTER_HELP)]
     Exec(exec::ExecOptions),
-    /// Show what a scan technique is, live: bytes, rules, log, answer; or find the mistake in a ruleset
+    /// Explain a scan technique live: bytes, rules, log, answer; or find the mistake in a ruleset
     #[command(after_help = teach::AFTER_HELP)]
     Teach(teach::TeachOptions),
-    /// Tell whether this machine can run the lab, what is missing, and how to get it
+    /// Check that this machine can run the lab; list what is missing, and how to get it
     Doctor,
-    /// Plant faults in the instrument itself, and tell whether it notices
+    /// Inject faults into scanlab, and check that it detects them
     #[command(after_help = selftest::AFTER_HELP)]
     Selftest(selftest::SelftestOptions),
     /// Print a JSON Schema (draft 2020-12): of results, for programs; of scenarios and sensors, for editors
@@ -105,7 +105,7 @@ enum ScanlabCommand {
         #[arg(value_enum)]
         of: schema::SchemaSubject,
     },
-    /// Tell who made a network interface, as nmap would say and as the IEEE says
+    /// Look up the vendor of a MAC address (nmap's and the IEEE's lists)
     Vendor {
         /// MAC addresses, such as b8:27:eb:12:34:56
         #[arg(required = true)]
@@ -116,7 +116,7 @@ enum ScanlabCommand {
     },
     /// Print a manual page, or write all of them
     Man(manual::ManOptions),
-    /// Print what makes a shell complete scanlab's words
+    /// Generate shell completions
     Completions {
         /// The shell
         shell: manual::CompletionShell,

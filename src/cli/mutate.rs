@@ -25,7 +25,7 @@ pub struct MutateOptions {
     /// Scenario files, or folders of them
     #[arg(required = true)]
     path: Vec<PathBuf>,
-    /// Fail unless at least so many percent of the mutants that a packet can tell are killed
+    /// Fail if the mutation score is below PERCENT
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_score: Option<f64>,
     /// Send the whole sweep to every mutant that no check notices, not only what may meet the mistake: slower, and the

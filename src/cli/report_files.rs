@@ -17,7 +17,7 @@ pub struct ReportArguments {
     /// How to report
     #[arg(long, value_enum, default_value_t = RunFormat::Table)]
     format: RunFormat,
-    /// Report to a file as well; as often as you like
+    /// Also write a report to FILE; repeatable
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = destination::<RunFormat>)]
     destinations: Vec<ReportTarget<RunFormat>>,
     /// Print nothing when all is well, and else only what is mismatched or did not run; files are as without it

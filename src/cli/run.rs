@@ -53,7 +53,7 @@ pub struct RunOptions {
     /// Write every frame to this file, with what became of it as a comment: pcapng, for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// Fail unless at least so many percent of all rules were exercised
+    /// Fail if fewer than PERCENT of all rules were exercised
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_coverage: Option<f64>,
     /// Look vendors up in the IEEE's own file or in nmap's

@@ -45,7 +45,8 @@ impl KnownServices {
     /// If no file has frequencies.
     pub fn most_frequent(&self, count: u16) -> Result<SelectedPorts> {
         if !self.file.has_frequencies() {
-            let problem = format!("which ports are open most often stands in nmap's {NMAP_FILE}, which is not here");
+            let problem =
+                format!("the list of the most frequent open ports is in nmap's {NMAP_FILE}, which is not here");
             return Err(InputError::new(problem, "install nmap, or name the ports with -p").into());
         }
         let of = |protocol| self.file.most_frequent(protocol, usize::from(count));

@@ -100,7 +100,7 @@ pub enum CannotMeasure {
         proof: String,
     },
     /// An instrument did not observe a known event.
-    #[error("the {instrument} is blind: {evidence} (hint: `scanlab doctor` tells what this machine is missing)")]
+    #[error("the {instrument} is blind: {evidence} (hint: `scanlab doctor` lists what this machine is missing)")]
     Blind {
         /// The instrument.
         instrument: &'static str,

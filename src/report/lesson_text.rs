@@ -208,7 +208,9 @@ fn end_of(lesson: &Lesson, seen: &ProbeResult) -> &'static str {
         (Some(Fate::Accepted), Protocol::Udp) => "It gets through: the kernel's UDP sees it.",
         (Some(Fate::Accepted), Protocol::Icmp) => "It gets through: the kernel's ICMP sees it.",
         (Some(Fate::Dropped), _) => "It is dropped: nothing behind the firewall ever sees it.",
-        (Some(Fate::Rejected), _) => "It is rejected: nothing behind the firewall sees it, and the sender is told.",
+        (Some(Fate::Rejected), _) => {
+            "It is rejected: nothing behind the firewall sees it, and the sender gets an error."
+        }
         (Some(Fate::Stolen), _) => "A target keeps it.",
         (Some(Fate::Vanished), _) => "It is gone between two hooks: routing had no way for it.",
         (Some(Fate::Left(_)), _) => "It leaves the lab: what becomes of it is not seen here.",

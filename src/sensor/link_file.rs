@@ -264,12 +264,12 @@ fn missing(source: &Source) -> InputError {
 }
 
 fn without_section(source: &Source, line: usize) -> InputError {
-    let hint = "put it under a line that says [Link]; what stands before any section is passed over by systemd";
-    source.error(source.span_of_line(line), "this MACAddress= stands in no section", hint)
+    let hint = "put it under a [Link] line; systemd ignores what comes before the first section";
+    source.error(source.span_of_line(line), "this MACAddress= is in no section", hint)
 }
 
 fn control_character(source: &Source, span: Range<usize>) -> InputError {
-    source.error(span, "there is a control character in this line", "write the file anew: it is plain text")
+    source.error(span, "there is a control character in this line", "write the file again, as plain text")
 }
 
 #[cfg(test)]

@@ -29,9 +29,7 @@ impl UsedNames {
     fn claim(&mut self, value: &Value<'_>, port: Port, owner: &str) -> Result<()> {
         if self.ports.len() >= MOST_PORTS && !self.ports.contains_key(&port) {
             let problem = format!("the sensor names more than {MOST_PORTS} ports");
-            return Err(value
-                .error(problem, "each port is probed by itself: keep those that stand for the others")
-                .into());
+            return Err(value.error(problem, "each port is probed by itself: keep a few of them").into());
         }
         match self.ports.insert(port, owner.to_owned()) {
             None => Ok(()),

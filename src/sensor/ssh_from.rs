@@ -54,7 +54,9 @@ pub fn read_ssh_from(table: &mut TomlTable<'_>, ssh: &[Port]) -> Result<SshFrom>
     let Some(value) = table.take("ssh_from") else { return Ok(SshFrom::Everywhere) };
     if ssh.is_empty() {
         let hint = "name the port of the management server in `ssh`, or remove `ssh_from`";
-        return Err(value.error("`ssh_from` says whence, and the sensor serves no SSH", hint).into());
+        return Err(value
+            .error("`ssh_from` limits where SSH is accepted from, and the sensor serves no SSH", hint)
+            .into());
     }
     let spot = value.spot();
     let listed = value.into_one_or_many();

@@ -166,7 +166,7 @@ fn complaints_about_whence_ssh_is_reached() {
       |            ^^
       |
       = help: name the network that you log in from; without `ssh_from` SSH is let in from everywhere
-    error: `ssh_from` says whence, and the sensor serves no SSH
+    error: `ssh_from` limits where SSH is accepted from, and the sensor serves no SSH
      --> sensor.toml:3:12
       |
     3 | ssh_from = "192.0.2.0/24"

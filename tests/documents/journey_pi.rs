@@ -345,7 +345,7 @@ fn traces_of_the_pi_vendor_are_reported() {
     desk.write("lost.link", "MACAddress=00:0c:29:4f:8e:35\nNamePolicy=kernel database onboard slot path\n");
     let found = desk.check(&["--link", "lost.link"]);
     assert_eq!(found.status, Some(2));
-    assert!(found.stderr.contains("this MACAddress= stands in no section"), "{}", found.stderr);
+    assert!(found.stderr.contains("this MACAddress= is in no section"), "{}", found.stderr);
     assert!(found.stderr.contains("lost.link:1:1"), "{}", found.stderr);
 }
 

@@ -214,7 +214,7 @@ pub const CHAPTERS: [Chapter; 16] = [
     Chapter {
         command: "doctor",
         examples: &[
-            Example { purpose: "What is missing, and the command that mends it", command: "scanlab doctor" },
+            Example { purpose: "What is missing, and the command that fixes it", command: "scanlab doctor" },
             Example {
                 purpose: "Before anything else in a script",
                 command: "scanlab doctor > doctor.txt || cat doctor.txt",
@@ -244,7 +244,7 @@ pub const CHAPTERS: [Chapter; 16] = [
     Chapter {
         command: "vendor",
         examples: &[
-            Example { purpose: "Whom does a MAC address give away?", command: "scanlab vendor b8:27:eb:12:34:56" },
+            Example { purpose: "Which vendor does a MAC address show?", command: "scanlab vendor b8:27:eb:12:34:56" },
             Example {
                 purpose: "Those of this machine",
                 command: "cat /sys/class/net/*/address | xargs scanlab vendor",

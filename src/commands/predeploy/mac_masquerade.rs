@@ -80,7 +80,7 @@ pub fn mac_in(address: Ipv6Addr) -> Option<Mac> {
 }
 
 fn host_name(name: &str) -> Option<Fact> {
-    let text = format!("the machine is called {name}: DHCP and mDNS tell that to the whole network");
+    let text = format!("the machine is called {name}: DHCP and mDNS announce that to the whole network");
     name.to_ascii_lowercase().contains("raspberry").then(|| Fact::new(Assessment::Note, text))
 }
 

@@ -61,7 +61,7 @@ pub const ALL: [Exercise; 9] = [
         complaint: "Somebody runs an Xmas scan, nothing gets in, and there is no line in the log.",
         choices: [
             MISSING_LOG,
-            "A rule in front takes the probe: to conntrack it is INVALID",
+            "An earlier rule matches the probe: to conntrack it is INVALID",
             LIMIT_SPENT,
             "The flags of the LOG rule are wrong",
         ],
@@ -79,7 +79,7 @@ pub const ALL: [Exercise; 9] = [
         choices: [
             "The port of the LOG rule is wrong",
             "The prefix is too long",
-            "The LOG rule stands behind the DROP that takes the packet",
+            "The LOG rule comes after the DROP that matches the packet",
             "conntrack calls the SYN INVALID",
         ],
         right: 2,
@@ -94,7 +94,7 @@ pub const ALL: [Exercise; 9] = [
             "The rule asks for all six flags; nmap sets three",
             "The rule looks at too few flags",
             LIMIT_SPENT,
-            "The rule stands in the wrong table",
+            "The rule is in the wrong table",
         ],
         right: 0,
         expects: "scan = \"xmas\"\nports = 80\nstate = \"open|filtered\"\nlog = \"<IPT> Xmas scan: \"",
@@ -125,7 +125,7 @@ pub const ALL: [Exercise; 9] = [
         choices: [
             "The ACCEPT rule names another port",
             "Answers are dropped in OUTPUT",
-            "The LOG rule takes the packet",
+            "The LOG rule drops the packet",
             "Nothing listens on port 22",
         ],
         right: 0,
@@ -156,7 +156,7 @@ pub const ALL: [Exercise; 9] = [
         complaint: "The LOG rule for FIN scans was put where packets come in first, and it sees none.",
         choices: [
             "The interface of the rule is wrong",
-            "The rule stands in the nat table, which sees what opens a connection only",
+            "The rule is in the nat table, which sees only the packets that open a connection",
             "PREROUTING comes after INPUT",
             "A FIN is not a TCP flag to iptables",
         ],
@@ -184,7 +184,7 @@ pub const ALL: [Exercise; 9] = [
         complaint: "A rule against SYN scans was added, and since then nobody reaches the honeypot.",
         choices: [
             "The rule has no limit",
-            "Every connection begins with a SYN: the rule stands in front of the ACCEPTs",
+            "Every connection begins with a SYN: the rule comes before the ACCEPTs",
             "conntrack takes a SYN for INVALID",
             "The honeypot's rule asks for the wrong flags",
         ],

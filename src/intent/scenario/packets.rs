@@ -15,7 +15,7 @@ pub fn read_packets(row: &mut TomlTable<'_>, value: Value<'_>) -> Result<Selecti
     let listed = value.into_one_or_many();
     if listed.len() > MOST_IN_A_ROW {
         let problem = format!("a row has at most {MOST_IN_A_ROW} packets, and this one has {}", listed.len());
-        return Err(spot.error(problem, "keep the packets that rules tell apart").into());
+        return Err(spot.error(problem, "keep the packets that rules distinguish").into());
     }
     let mut subjects = Vec::new();
     for value in listed {

@@ -122,7 +122,7 @@ pub fn read_expect(mut row: TomlTable<'_>, line: usize) -> Result<ExpectRow> {
 
 fn not_a_scan_hint(select: &Selection) -> &'static str {
     match select.subjects.contains(&CheckSubject::Vendor) {
-        true => "the vendor that is expected stands in [host]: vendor = \"VMware\"",
+        true => "the expected vendor is in [host]: vendor = \"VMware\"",
         false => "write verdict = \"accept\" or \"drop\", and nothing else",
     }
 }

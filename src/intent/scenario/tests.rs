@@ -318,7 +318,7 @@ fn complaints_about_rows() {
     4 | [[expect]]
       | ^^^^^^^^^^
       |
-      = help: the vendor that is expected stands in [host]: vendor = "VMware"
+      = help: the expected vendor is in [host]: vendor = "VMware"
     error: only a verdict can be expected of what is not a scan
      --> scenario.toml:4:1
       |

@@ -55,7 +55,8 @@ impl ConntrackWatch {
             return Ok(());
         }
         let Lost { drop, early_drop } = lost;
-        let evidence = format!("it dropped {drop} packets and evicted {early_drop} connections for want of room");
+        let evidence =
+            format!("it dropped {drop} packets and evicted {early_drop} connections because its table was full");
         Err(CannotMeasure::Loss { instrument: "conntrack table", evidence }.into())
     }
 }

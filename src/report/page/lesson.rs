@@ -98,7 +98,7 @@ impl LessonPage<'_> {
         match seen.fate {
             None | Some(Fate::Accepted) => "It passes: on to the host",
             Some(Fate::Dropped) => "It is thrown away, in silence",
-            Some(Fate::Rejected) => "It is thrown away, and the sender is told",
+            Some(Fate::Rejected) => "It is rejected: the sender gets an error",
             Some(Fate::Stolen) => "A target keeps it",
             Some(Fate::Vanished) => "It is gone between two hooks",
             Some(Fate::Left(_)) => "It leaves the lab",

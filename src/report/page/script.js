@@ -21,7 +21,7 @@
   /* Words. */
   const fates = {
     accepted: "It passes: on to the host", dropped: "It is thrown away, in silence",
-    rejected: "It is thrown away, and the sender is told", stolen: "A target keeps it",
+    rejected: "It is rejected: the sender gets an error", stolen: "A target keeps it",
     vanished: "It is gone between two hooks", forwarded: "It is forwarded, out of the lab",
     queued: "It is queued to a program that the lab does not have", tproxy: "It goes to a proxy, which is not in the lab",
   };
@@ -40,7 +40,7 @@
     theme.querySelector("span").textContent = themes[chosen];
   });
 
-  /* Bytes that stand in the page itself. */
+  /* Bytes that are in the page itself. */
   document.querySelectorAll(".bytes").forEach(link);
 
   /* The matrix as a grid: one stop for Tab, arrows within. */
@@ -205,7 +205,7 @@
     return element;
   }
 
-  /* The rules that looked at the packet and did not match. Of a long ruleset not all of them are told. */
+  /* The rules that looked at the packet and did not match. Of a long ruleset not all of them are shown. */
   function between(story, step, last) {
     if (story.ruleset === null) return null;
     const ruleset = told.rulesets[story.ruleset];

@@ -100,10 +100,10 @@ impl ResultKind {
                  it is the fix of this result. If the ruleset is right, change the expectation in the scenario."
             }
             ResultKind::Known => {
-                "The reason stands in the [[known]] row of the scenario. Remove the row when the ruleset is fixed."
+                "The reason is in the [[known]] row of the scenario. Remove the row when the ruleset is fixed."
             }
             ResultKind::NotRun => {
-                "What was not checked may be wrong: run it where it can be measured (`scanlab doctor` tells how)."
+                "What was not checked may be wrong: run it where it can be measured (see `scanlab doctor`)."
             }
             ResultKind::Flavours => {
                 "Write the rule in a way that both flavours read alike, or pin the flavour with --iptables."
@@ -111,7 +111,7 @@ impl ResultKind {
             ResultKind::Deployment => {
                 "The message says what was found; the mismatches beside it, or `scanlab check --verbose`, name the rules."
             }
-            ResultKind::Unreachable(_) => "Move the rule in front of those that take its packets, or remove it.",
+            ResultKind::Unreachable(_) => "Move the rule before those that match its packets, or remove it.",
             ResultKind::NotProvable => "The message says what is missing for a proof.",
             ResultKind::Parity => "Give both families the same rules, unless the difference is meant.",
             ResultKind::Lint(_) => "The message says what happens and what to write in its place.",
@@ -164,12 +164,12 @@ fn of_lint(kind: FindingKind) -> &'static str {
         }
         FindingKind::UnlimitedLog => "A LOG that nothing limits writes as many lines as a scan has probes.",
         FindingKind::XmasAllFlags => "All flags are not what nmap calls Xmas: FIN, PSH and URG.",
-        FindingKind::SynBeforeAccept => "A rule against SYN scans stands before the rules that accept connections.",
+        FindingKind::SynBeforeAccept => "A rule against SYN scans comes before the rules that accept connections.",
         FindingKind::ScanBehindInvalid => {
-            "A rule for packets that conntrack calls INVALID stands behind one that takes them all."
+            "A rule for packets that conntrack calls INVALID comes after one that matches all of them."
         }
         FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID asks for another state.",
-        FindingKind::LogBehindVerdict => "A LOG stands behind a rule that lets none of its packets through.",
+        FindingKind::LogBehindVerdict => "A LOG comes after a rule that lets none of its packets through.",
         FindingKind::OfTheMoment => "A rule applies at one moment and not at another.",
         FindingKind::RecentShared => "Rules of both families name one table of xt_recent, which has one mask.",
         FindingKind::OtherFamilysIcmp => "ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.",

@@ -56,7 +56,7 @@ fn syn_before_accept(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
             "every connection begins with such a packet: this rule denies it before line {} accepts it",
             accept.line
         );
-        let fix = format!("move it behind line {}, and behind all other rules that accept connections", accept.line);
+        let fix = format!("move it after line {}, and after all other rules that accept connections", accept.line);
         Some(LintFinding::new(FindingKind::SynBeforeAccept, listing, rule.line, message).fix(fix))
     };
     (0..).zip(&chain.rules).filter(|(_, rule)| denies(rule)).filter_map(finding).collect()

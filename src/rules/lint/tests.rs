@@ -139,7 +139,7 @@ fn xmas_is_three_flags_and_a_syn_opens_every_connection() {
     rules.v4:2: xmas-all-flags: `ALL ALL` never matches a Xmas scan: nmap -sX sets FIN, PSH and URG only
       = -A INPUT -p tcp --tcp-flags ALL FIN,PSH,URG -j LOG --log-prefix "XMAS: "
     rules.v4:3: syn-before-accept: every connection begins with such a packet: this rule denies it before line 5 accepts it
-      = move it behind line 5, and behind all other rules that accept connections
+      = move it after line 5, and after all other rules that accept connections
     rules.v4:3: no-loopback: the host cannot talk to itself: this denies what comes from `lo`
       = -A INPUT -i lo -j ACCEPT, as the first rule
     "#);

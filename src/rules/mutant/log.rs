@@ -19,7 +19,7 @@ pub fn behind_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     let verdict = verdict_of(site.rule, site.behind()).filter(|_| is_log(site.rule) && order::is_movable(site));
     let move_down = |verdict: &Rule| {
         let edit = Edit::Move { line: site.rule.line, before: verdict.line + 1 };
-        Draft::new(format!("the LOG rule stands behind line {}", verdict.line), vec![edit])
+        Draft::new(format!("the LOG rule comes after line {}", verdict.line), vec![edit])
     };
     verdict.filter(|verdict| verdict.line > site.rule.line).map(move_down).into_iter().collect()
 }
@@ -73,7 +73,7 @@ pub fn in_nat(site: &MutationSite<'_>) -> Vec<Draft> {
     let Some(text) = in_prerouting(&site.rule.text).filter(|_| hears) else { return Vec::new() };
     let Some(arrival) = arrival(site, text) else { return Vec::new() };
     let edits = vec![Edit::Delete { line: site.rule.line }, arrival];
-    vec![Draft::new("the LOG rule stands in PREROUTING of the nat table", edits)]
+    vec![Draft::new("the LOG rule is in PREROUTING of the nat table", edits)]
 }
 
 /// `-A INPUT ...` as a rule of PREROUTING.

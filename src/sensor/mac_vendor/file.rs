@@ -102,7 +102,7 @@ fn parse_ieee_text(source: &Source) -> Result<PrefixEntries, InputError> {
         if let Some((digits, _)) = line.split_once(HEX) {
             base = Some(digits.trim().replace('-', ""));
         } else if let Some((range, name)) = line.split_once(BASE_16) {
-            let base = base.take().ok_or_else(|| bad("no `(hex)` line stands before"))?;
+            let base = base.take().ok_or_else(|| bad("no `(hex)` line comes before it"))?;
             let prefix = ieee_prefix(&base, range.trim()).ok_or_else(|| bad("no prefix that the IEEE gives out"))?;
             entries.insert(prefix, Some(Registry::from_prefix(prefix)), name.trim());
         }

@@ -81,7 +81,7 @@ impl PacketError {
                     .to_owned()
             }
             PacketError::Rest(_) => {
-                "behind what it is come `from ...` or `over lo`, and then `established` or `answer`".to_owned()
+                "`from ...` or `over lo` come after the protocol, and then `established` or `answer`".to_owned()
             }
             PacketError::Otherwise(text) => format!("write \"{text}\""),
         }
