@@ -17,6 +17,19 @@ fn a_rule_for_icmp_of_the_other_family_is_tried_and_linted() {
 }
 
 #[test]
+fn errors_to_link_local_sources_are_sent() {
+    let rules = ["--rules6", "link-local.v6"];
+    for arguments in [
+        [&["record", "--listen", "22"], &rules[..]].concat(),
+        [&["scan", "--trace", "-6", "-p", "22"], &rules[..]].concat(),
+        vec!["diff", "link-local.v6", "link-local.v6", "--v6", "link-local.v6", "link-local.v6"],
+    ] {
+        let ended = scanlab("icmp", &arguments);
+        assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn other_protocols_are_no_error_of_the_lab() {
     let scan = scanlab("icmp", &["scan", "--trace", "-6", "-p", "22", "--rules6", "protocols.v6"]);
     assert_eq!(scan.status, Some(0), "{}", scan.stderr);

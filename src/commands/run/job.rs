@@ -244,7 +244,7 @@ impl Job {
         let here: Vec<&PacketCell> = cells.iter().filter(|cell| Lab::families().contains(&cell.family)).collect();
         let stimulus = |(number, cell): (usize, &&PacketCell)| cell.packet.stimulus(cell.family, addresses, number);
         let stimuli: Vec<Stimulus> = here.iter().enumerate().map(stimulus).collect();
-        let strangers: BTreeSet<IpAddr> = here.iter().filter_map(|cell| cell.packet.reached_address()).collect();
+        let strangers: BTreeSet<IpAddr> = here.iter().filter_map(|cell| cell.packet.foreign_address()).collect();
         let strangers: Vec<IpAddr> = strangers.into_iter().collect();
         let responses = lab.send_packets(&stimuli, &strangers)?;
         Ok(here.into_iter().cloned().zip(responses).collect())

@@ -193,7 +193,7 @@ impl Packet {
         }
     }
 
-    /// The foreign address that the host needs a route to, for this packet or for an answer.
+    /// The foreign address, if the host can send to it without an interface in the call.
     pub fn reached_address(&self) -> Option<IpAddr> {
         self.foreign_address().filter(|address| can_be_reached(*address))
     }
