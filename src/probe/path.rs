@@ -237,9 +237,14 @@ impl Serialize for Fate {
 }
 
 impl Path {
-    /// The rule or policy that decided; `None` if only the lab's own chains saw the packet.
+    /// The last rule or policy; `None` if only the lab's own chains saw the packet.
     pub fn last(&self) -> Option<&Step> {
         self.steps.last()
+    }
+
+    /// The rule or policy that decided.
+    pub fn deciding(&self) -> Option<&Step> {
+        deciding(self.fate, &self.steps)
     }
 
     /// The step at `place`, and the jumps that led to its chain, the last one first.
@@ -260,4 +265,12 @@ impl Path {
         let printed = self.steps.iter().filter(|step| step.verdict != StepVerdict::Drop);
         printed.filter_map(|step| step.log_prefix.as_deref())
     }
+}
+
+/// The rule or policy that decided on a packet with this fate. What nat or security accept after the filter table was
+/// accepted before by a rule of filter.
+pub fn deciding(fate: Fate, steps: &[Step]) -> Option<&Step> {
+    let accepts = |step: &&Step| step.table == "filter" && step.verdict == StepVerdict::Accept;
+    let accepted = steps.iter().rfind(accepts).filter(|_| fate == Fate::Accepted);
+    accepted.or(steps.last())
 }

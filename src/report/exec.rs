@@ -352,7 +352,7 @@ fn groups(
 
 fn group(common: Common, members: &Members, ways: &Ways) -> FrameGroup {
     let ports: PortSet = members.ports.iter().copied().collect();
-    let step = |place: usize| ways.paths[place].last().cloned();
+    let step = |place: usize| ways.paths[place].deciding().cloned();
     FrameGroup {
         direction: way(common.direction),
         family: common.family,

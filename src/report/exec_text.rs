@@ -7,7 +7,7 @@ use super::paths::{self, in_words};
 use super::pcapng::CapturedFrame;
 use crate::lab::Backend;
 use crate::net::Family;
-use crate::probe::path::Fate;
+use crate::probe::path::{Fate, deciding};
 use crate::probe::tool_run::ToolRun;
 use crate::text::escape::visible;
 
@@ -118,7 +118,7 @@ fn fate(group: &FrameGroup, report: &Exec) -> String {
 }
 
 fn ended(path: &PathRecord) -> String {
-    paths::ended(path.fate, path.steps.last())
+    paths::ended(path.fate, deciding(path.fate, &path.steps))
 }
 
 fn write_log(text: &mut String, report: &Exec) {

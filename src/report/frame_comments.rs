@@ -140,7 +140,7 @@ fn with_way(mut text: String, path: Option<&Path>) -> String {
     if let Some(state) = path.conntrack {
         let _ = write!(text, ", {state} to conntrack");
     }
-    let _ = write!(text, ": {}", ended(path.fate, path.last()));
+    let _ = write!(text, ": {}", ended(path.fate, path.deciding()));
     for step in &path.steps {
         let _ = write!(text, "\n{}", in_words(step));
     }

@@ -52,6 +52,20 @@ fn the_rule_of_filter_that_accepted_is_blamed_and_no_policy_of_nat() {
 }
 
 #[test]
+fn record_and_exec_name_the_rule_of_filter_that_accepted_and_no_policy_of_nat() {
+    let rules = ["--rules", "nat-input.v4", "--listen", "22"];
+    let record = scanlab("blame", &[&["record"], &rules[..]].concat()).stdout;
+    assert!(record.contains("# nat-input.v4:10 -A INPUT -p tcp --dport 22"), "{record}");
+    assert!(!record.contains("# nat-input.v4:3 "), "{record}");
+    let connect = ["--host-addr", "203.0.113.9/24", "--", "bash", "-c", "exec 3<>/dev/tcp/203.0.113.9/22"];
+    let exec = scanlab("blame", &[&["exec"], &rules[..], &connect].concat());
+    assert!(exec.stdout.contains("accepted by line 10  -A INPUT"), "{}{}", exec.stdout, exec.stderr);
+    assert!(!exec.stdout.contains("accepted by line 3 "), "{}", exec.stdout);
+    let diff = scanlab("blame", &["diff", "nat-input.v4", "nat-input-drops.v4"]).stdout;
+    assert!(diff.contains("nat-input.v4:10") && !diff.contains("nat-input.v4:3 "), "{diff}");
+}
+
+#[test]
 fn the_policy_of_filter_accepts_whatever_other_tables_say() {
     let check = mismatch("policy", "syn", 139);
     assert_eq!(blamed(&check), ("policy", "filter", 6, None), "{check:#}");

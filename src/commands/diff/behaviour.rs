@@ -94,7 +94,7 @@ impl Behaviour {
     pub fn of_paths(paths: &[&Path], listing: &Listing) -> Behaviour {
         let steps = || paths.iter().flat_map(|path| &path.steps);
         let last = paths.last();
-        let by = last.and_then(|path| path.last());
+        let by = last.and_then(|path| path.deciding());
         Behaviour {
             fate: last.map_or(Fate::Vanished, |path| path.fate),
             reject_with: by

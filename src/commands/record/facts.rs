@@ -99,5 +99,5 @@ fn effect_of_packet(response: &Response) -> RowEffect {
 /// The rules that logged, and the one that decided.
 fn effects_of(path: &Path) -> impl Iterator<Item = DecidingRuleText> {
     let logged = path.steps.iter().filter(|step| step.log_prefix.is_some());
-    logged.chain(path.last()).filter_map(effect_of)
+    logged.chain(path.deciding()).filter_map(effect_of)
 }

@@ -180,7 +180,7 @@ fn decision(response: &Response, source: Option<&Source>) -> (Admission, LastSte
             Admission::KeptOut
         }
     };
-    let step: Option<&Step> = path.and_then(|path| path.steps.last());
+    let step: Option<&Step> = path.and_then(|path| path.deciding());
     let line = step.and_then(|step| step.line);
     let file = line.and(source).map(|source| source.name.display().to_string());
     let text = step.map_or_else(|| "no rule".to_owned(), |step| step.text.clone());
