@@ -145,12 +145,17 @@ impl Response {
             return Some(format!("{what} was not sent"));
         }
         let stopped = found.find(|journey| journey.path.fate != Fate::Accepted)?;
-        let by = stopped.path.steps.last().map(|step| match step.line {
+        let by = stopped.path.deciding().map(|step| match step.line {
             Some(line) => format!(" by line {line}: {}", step.text),
             None => format!(" by {}", step.text),
         });
-        let fate = if stopped.path.fate == Fate::Stolen { "kept" } else { "dropped" };
-        Some(format!("{what} was {fate}{}", by.unwrap_or_default()))
+        let by = by.unwrap_or_default();
+        Some(match stopped.path.fate {
+            Fate::Left(left) => left.to_string(),
+            Fate::Vanished => format!("{what} was discarded by the kernel between two hooks"),
+            Fate::Stolen => format!("{what} was kept{by}"),
+            Fate::Accepted | Fate::Dropped | Fate::Rejected => format!("{what} was dropped{by}"),
+        })
     }
 
     /// All packets that were observed.
