@@ -64,6 +64,34 @@ fn nmap_formats_have_nmaps_word_for_it() {
 }
 
 #[test]
+fn packet_that_the_host_sends_to_itself_and_nat_leads_away_is_not_run() {
+    for flavour in ["nft", "legacy"] {
+        let ended = scanlab("world", &["run", "--format", "json", "--iptables", flavour, "own.toml"]);
+        let report = ended.report();
+        let checks = report["scenarios"][0]["checks"].as_array().expect("checks").iter();
+        let of_packets = checks.filter(|check| check["packet"].is_string());
+        let found: Vec<String> =
+            of_packets.map(|check| format!("{} {}", word(&check["outcome"]), word(&check["why"]))).collect();
+        let wanted = [
+            "not-run forwarded to 172.18.0.2:22",
+            "matched ",
+            "not-run forwarded to 172.18.0.2:22",
+            "matched ",
+            "matched ",
+            "not-run forwarded to [2001:db8:9::1]:22",
+        ];
+        assert_eq!((ended.status, found), (Some(3), wanted.map(str::to_owned).to_vec()), "{flavour}");
+    }
+}
+
+#[test]
+fn packet_of_a_connection_that_dnat_leads_away_is_forwarded_and_not_dropped() {
+    let (code, checks) = outcomes("established.toml");
+    let forwarded = ("not-run".to_owned(), "forwarded to 10.0.0.5:22".to_owned());
+    assert_eq!((code, checks), (Some(3), vec![forwarded]));
+}
+
+#[test]
 fn check_of_a_packet_that_leaves_the_lab_is_not_run() {
     let (code, checks) = outcomes("want.toml");
     let forwarded = ("not-run".to_owned(), "forwarded to 172.17.0.2:80".to_owned());

@@ -153,9 +153,11 @@ impl Lab<'_> {
         RuleIndex::compile(&self.listings, x_tables::all_known(&tables)).map(drop)
     }
 
-    /// Adds routes from the host to `strangers`, wherever they are.
+    /// Adds routes from the host to `strangers`, wherever they are, and to the machines to which nat leads.
     pub(crate) fn reach(&mut self, strangers: &[IpAddr]) -> Result<()> {
-        if strangers.is_empty() {
+        let leads_away = |listing: &Listing| listing.has_target(&["DNAT", "NETMAP"]);
+        // Without a route, nat drops a packet of the host itself (`nf_nat_ipv4_local_fn`), and nothing shows where it went.
+        if strangers.is_empty() && !self.listings.iter().any(leads_away) {
             return Ok(());
         }
         netcfg::reach(self.isolated, &self.runtime, self.link_setup(), strangers)

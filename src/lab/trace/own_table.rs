@@ -67,6 +67,9 @@ pub const LET_IN: &str = INPUT.chain;
 /// The chain that shows a packet as routing sees it, after DNAT.
 pub const ROUTED: &str = "routed";
 
+/// The chain that shows a packet of the host as it leaves, after DNAT.
+pub const LEAVES: &str = POSTROUTING.chain;
+
 /// The chain that catches fences. Packets over `lo` are traced here already, since they were traced when they were
 /// sent.
 pub const FENCES: &str = FENCE.chain;
@@ -187,9 +190,10 @@ fn of_family(family: Family, logger: Logger, tracing: Option<Tracing>) -> Vec<Re
     }
     if let Some(tracing) = tracing.filter(|tracing| tracing.has_nat) {
         requests.push(chain(family, &ROUTED_PLACE));
-        requests.extend(
-            (tracing.backend == Backend::Legacy).then(|| rule(family, &ROUTED_PLACE, [log_expression(Mark::Routed)])),
-        );
+        requests.push(match tracing.backend {
+            Backend::Nft => chain(family, &POSTROUTING),
+            Backend::Legacy => rule(family, &ROUTED_PLACE, [log_expression(Mark::Routed)]),
+        });
     }
     requests.push(canary_rule(family, logger, tracing));
     requests

@@ -306,7 +306,7 @@ impl Reading {
             packet.conntrack = conntrack.or(packet.conntrack);
             return Ok(());
         }
-        if event.chain == own_table::ROUTED.as_bytes() {
+        if [own_table::ROUTED, own_table::LEAVES].iter().any(|chain| event.chain == chain.as_bytes()) {
             let headers = event.network.zip(event.transport);
             let routed = headers.and_then(|(network, transport)| TracedHeaders::read(network, transport));
             let Some(packet) = self.packet(event) else { return Ok(()) };
@@ -350,8 +350,14 @@ impl Reading {
     ) -> Result<Vec<Traced>> {
         let traced =
             |(seen, sighting, during, mut packet): (Option<PacketId>, TracedHeaders, Option<usize>, PacketTrail)| {
-                let gone_to = packet.gone_to.unwrap_or_else(|| destination(&sighting));
-                let is_gone = packet.direction == Direction::In && !packet.let_in && is_foreign(gone_to.0, addresses);
+                let sent_to = destination(&sighting);
+                let gone_to = packet.gone_to.unwrap_or(sent_to);
+                // The host may send to another machine; what it sends to itself should come back.
+                let should_arrive = match packet.direction {
+                    Direction::In => !packet.let_in,
+                    Direction::Out => !is_foreign(sent_to.0, addresses),
+                };
+                let is_gone = should_arrive && is_foreign(gone_to.0, addresses);
                 packet.gone_to = is_gone.then_some(gone_to);
                 Ok(Traced { direction: packet.direction, seen, sighting, during, path: path(packet)? })
             };

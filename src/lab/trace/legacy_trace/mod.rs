@@ -194,7 +194,12 @@ fn mark(packets: &mut Vec<TracedPacket>, logged: &Logged) -> Result<()> {
         Mark::Tracked(state) => packet.conntrack = Some(state),
         Mark::Routed => packet.routed = Some(logged.packet.to_vec()),
         Mark::Enters => packet.entered = true,
-        Mark::CameThrough => packet.came_through = true,
+        Mark::CameThrough => {
+            packet.came_through = true;
+            if packet.direction == Direction::Out {
+                packet.routed = Some(logged.packet.to_vec());
+            }
+        }
     }
     Ok(())
 }
