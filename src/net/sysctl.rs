@@ -115,6 +115,11 @@ impl Sysctls {
         if digits.is_empty() || digits.len() > LONGEST || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err((format!("`{}` is no value of {name}", value.escape_debug()), "write a number".to_owned()));
         }
+        if name.ends_with(".arp_ignore") && !matches!(value, "0" | "1" | "2" | "3") {
+            let problem =
+                format!("with {name} = {value} a host may answer no ARP request, and nobody on its link finds it");
+            return Err((problem, "write 0 to 3: a lab waits for the answer to an ARP probe".to_owned()));
+        }
         self.0.insert(name, Set { value: value.to_owned(), source: source.to_owned() });
         Ok(())
     }
@@ -149,18 +154,21 @@ impl Sysctls {
 
     /// The sysctls of a machine that affect single packets, for `interface`; `read` returns `None` for a sysctl that
     /// the machine does not have.
-    pub fn of_machine(interface: &str, read: impl Fn(&str) -> Option<String>) -> Sysctls {
+    ///
+    /// # Errors
+    ///
+    /// If a lab cannot have a value of the machine: the problem, and a hint.
+    pub fn of_machine(interface: &str, read: impl Fn(&str) -> Option<String>) -> Result<Sysctls, (String, String)> {
         let mut found = Sysctls::default();
         for known in KNOWN.iter().filter(|known| known.from_machine) {
             for part in ["all", "default", interface] {
                 let name = known.name.replace('*', part);
                 if let Some(value) = read(&name).filter(|value| value != known.usual) {
-                    // A value that is no number is ignored: no sysctl on the list has one.
-                    let _ = found.set(&name, value.trim(), "this machine");
+                    found.set(&name, value.trim(), "this machine")?;
                 }
             }
         }
-        found
+        Ok(found)
     }
 }
 
@@ -223,9 +231,20 @@ mod tests {
             "net.ipv4.icmp_ratelimit" => Some("1000".to_owned()),
             _ => None,
         };
-        let shown = Sysctls::of_machine("eth0", read).unusual();
+        let shown = Sysctls::of_machine("eth0", read).unwrap().unusual();
         let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["net.ipv4.conf.eth0.rp_filter = 2 (this machine; otherwise 0)"]);
+    }
+
+    #[test]
+    fn value_with_which_no_arp_probe_is_answered_is_refused() {
+        let blind = |value: &'static str| move |name: &str| name.ends_with("all.arp_ignore").then(|| value.to_owned());
+        for value in ["8", "08", "010", "4"] {
+            let (problem, _) = set("net.ipv4.conf.eth0.arp_ignore", value).unwrap_err();
+            assert!(problem.starts_with("with net.ipv4.conf.eth0.arp_ignore = "), "{problem}");
+            assert!(Sysctls::of_machine("eth0", blind(value)).is_err());
+        }
+        assert!(Sysctls::of_machine("eth0", blind("3")).is_ok());
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn errors_to_link_local_sources_are_sent() {
     for arguments in [
         [&["record", "--listen", "22"], &rules[..]].concat(),
         [&["scan", "--trace", "-6", "-p", "22"], &rules[..]].concat(),
-        vec!["diff", "link-local.v6", "link-local.v6", "--v6", "link-local.v6", "link-local.v6"],
+        vec!["diff", "link-local.v6", "link-local.v6"],
     ] {
         let ended = scanlab("icmp", &arguments);
         assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);

@@ -50,3 +50,10 @@ fn a_syn_proxy_under_its_sysctl_serves_and_without_it_does_not() {
     assert_eq!(connect(&["--sysctl", "net.netfilter.nf_conntrack_tcp_loose=0"]), "matched");
     assert_ne!(connect(&[]), "matched");
 }
+
+#[test]
+fn a_sysctl_that_blinds_the_arp_probe_is_refused() {
+    let ended = scanlab("sysctls", &["run", "strict.toml", "--sysctl", "net.ipv4.conf.all.arp_ignore=8"]);
+    assert_eq!(ended.status, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("net.ipv4.conf.all.arp_ignore = 8"), "{}", ended.stderr);
+}

@@ -9,9 +9,9 @@ mod others;
 mod rules;
 mod udev;
 
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
+use std::{fs, io};
 
 use crate::error::{Context, Result, Source};
 use crate::lab::Iptables;
@@ -72,7 +72,9 @@ impl Machine {
             rulesets,
             ssh,
             device: Device::read(&found.name),
-            sysctls: Sysctls::of_machine(found.name.as_str(), sysctl),
+            sysctls: Sysctls::of_machine(found.name.as_str(), sysctl)
+                .map_err(|(problem, _)| io::Error::other(problem))
+                .context("give a lab this machine's sysctls")?,
             link_files: udev::link_files()?,
             interface: found.name,
             mac: found.mac,
