@@ -1,5 +1,5 @@
 //! `scanlab check`: a ruleset against the intent, before it is deployed. It runs the checks of a run, and answers the
-//! questions of an administrator: first the answers in plain words, then the verdict.
+//! questions of an administrator: first the verdict, then each problem.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::error::{InputError, Result, Source};
 use crate::intent::scenario::{RulesetFiles, Scenario};
 use crate::lab::{Capture, HOST_MAC, Lab, LabOptions, LinkMode, WatchedEvents};
 use crate::net::{Addresses, Family, InterfaceName, Subnet};
-use crate::report::{self, Deployment, Environment, Report};
+use crate::report::{self, Deployment, Detail, Environment, Report};
 use crate::rules::lint::{self, LintFinding};
 use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{LinkFile, Sensor, SensorEntry, SensorFile, SshFrom};
@@ -26,14 +26,14 @@ use crate::verdict::findings::{self, RulesetFindings};
 
 /// The end of `check --help`.
 pub const AFTER_HELP: &str = "\
-Answers five questions, what is wrong first: Will I be locked out? Will a scan
-leave a line in the log? What does an attacker see? Does it still look like a
-Raspberry Pi? Is anything open that nobody asked for?
+The first line is the verdict: SAFE TO DEPLOY, DO NOT DEPLOY with the number of
+reasons, or CANNOT TELL with the number of things that could not be checked.
+Each reason is explained: what happens, the rule, and the fix.
 
-The last line is the verdict: SAFE TO DEPLOY, DO NOT DEPLOY with the number of
-reasons, or CANNOT TELL if not everything could be checked.
+The questions: Will I be locked out? Is anything open that should not be? Can it
+be identified as a Raspberry Pi? Will scans be logged? What does an attacker see?
 
-Nothing is loaded on this machine, and nothing of the check is left in its log.";
+Nothing is loaded on this machine, and its log gets no lines.";
 
 /// The options of `scanlab check`.
 #[derive(Debug, Args)]
@@ -100,8 +100,8 @@ pub fn check(options: CheckOptions) -> Result<ExitCode> {
     files.settle(measure(&options), Some(&options.sensor), |files, report| {
         let status = match (report.deployment(), super::run::status(&report)) {
             (Deployment::Unsafe { .. }, _) => 1,
-            (Deployment::Unknown, 0) => 3,
-            (Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown, status) => status,
+            (Deployment::Unknown { .. }, 0) => 3,
+            (Deployment::Safe | Deployment::FlavoursDiffer | Deployment::Unknown { .. }, status) => status,
         };
         files.write(&report, status, |report| if options.verbose { verbose_text(report) } else { text(report) })?;
         Ok(ExitCode::from(status))
@@ -303,24 +303,16 @@ fn findings(scenario: &Scenario, equipment: &LabOptions, rulesets: &[(Family, So
 }
 
 fn text(report: &Report) -> String {
-    let width = super::width();
-    let parts = [
-        report::answers_text(report, width),
-        report::flavours_block(report, width),
-        report::set_sysctls(&report.environment, width),
-        report::deploy_verdict(report),
-    ];
-    parts.concat()
+    report::answers_text(report, super::width(), Detail::Problems)
 }
 
 fn verbose_text(report: &Report) -> String {
     let width = super::width();
     let parts = [
+        Some(report::answers_text(report, width, Detail::Everything)),
         report.findings.as_ref().map(|findings| report::findings_table(findings, width)),
         report.lint.as_ref().map(|lint| report::lint_table(lint, width)),
-        Some(report::flavours_block(report, width)).filter(|block| !block.is_empty()),
         Some(report::run_table(report, width)),
-        Some(report::answers_text(report, width) + &report::deploy_verdict(report)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use super::check_location::whereabouts;
 use super::message_template::MessageTemplate;
 use crate::intent::check::{Check, Outcome};
-use crate::intent::explanation::{Explanation, Patch, RuleRef};
+use crate::intent::explanation::{Cause, Explanation, Patch, RuleRef};
 use crate::text::escape::visible;
 use crate::text::group::{merged, once};
 use crate::text::wrap::hanging;
@@ -33,9 +33,14 @@ pub fn blocks(checks: &[Check], width: u16) -> String {
     text
 }
 
+/// The distinct explanations of mismatches, each with that of the other family if they differ in the file name only.
+pub(super) fn explanations(checks: &[Check]) -> Vec<(Block<'_>, Option<Block<'_>>)> {
+    in_both_families(shared(checks))
+}
+
 /// Checks whose explanations differ only in the parts that [`MessageTemplate`] replaces.
 #[derive(Debug, Clone, PartialEq)]
-struct Block<'a> {
+pub(super) struct Block<'a> {
     told: Vec<(&'a Check, &'a Explanation)>,
 }
 
@@ -75,15 +80,37 @@ impl<'a> Block<'a> {
         self.family() != other.family() && anonymous(self) == anonymous(other)
     }
 
-    fn checks(&self) -> Vec<&'a Check> {
+    /// Its checks.
+    pub(super) fn checks(&self) -> Vec<&'a Check> {
         self.told.iter().map(|(check, _)| *check).collect()
+    }
+
+    /// The kind of mistake.
+    pub(super) fn cause(&self) -> Cause {
+        self.told[0].1.cause
+    }
+
+    /// The rules that matched the packets, as `FILE:LINE: TEXT`.
+    pub(super) fn matched(&self) -> Vec<String> {
+        self.places(|told| told.took.as_ref()).into_iter().map(quoted).collect()
+    }
+
+    /// The intended rules, as `FILE:LINE: TEXT`.
+    pub(super) fn intended(&self) -> Vec<String> {
+        self.places(|told| told.meant.as_ref()).into_iter().map(quoted).collect()
+    }
+
+    /// The tested fix.
+    pub(super) fn patch(&self) -> Option<&'a Patch> {
+        self.told[0].1.patch.as_ref()
     }
 
     fn family(&self) -> Option<String> {
         self.told[0].0.family.map(|family| family.to_string())
     }
 
-    fn file(&self) -> Option<String> {
+    /// The file of its rules; `None` if no rule is known.
+    pub(super) fn file(&self) -> Option<String> {
         let (_, told) = self.told[0];
         let place = told.took.as_ref().or(told.meant.as_ref())?;
         Some(place.file.display().to_string()).filter(|name| !name.is_empty())
@@ -104,7 +131,7 @@ impl<'a> Block<'a> {
     }
 
     /// The sentence of the first check, with the variable parts of all checks in its placeholders.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let all: Vec<MessageTemplate> =
             self.told.iter().map(|(check, told)| MessageTemplate::new(check, told)).collect();
         all[0].filled(&self.told[0].1.words, &all)

@@ -27,6 +27,7 @@ mod page;
 mod paths;
 mod pcapng;
 mod probe_record;
+mod problems;
 mod sarif;
 mod schema;
 mod selftest;
@@ -42,7 +43,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::probe_record::{probe_records, record};
-use crate::commands::predeploy::Answers;
+use crate::commands::predeploy::{Answers, Assessment};
 pub use crate::commands::run::HostSummary;
 use crate::commands::run::{RunReport, ScenarioReport};
 use crate::error::Source;
@@ -56,7 +57,7 @@ use crate::rules::coverage::{self, Coverage};
 use crate::rules::lint::LintFinding as Lint;
 use crate::verdict::findings::RulesetFindings;
 
-pub use answers::{answers_text, deploy_verdict};
+pub use answers::{Detail, answers_text};
 pub use diff::{DiffReport, diff_text};
 pub use exec::{Exec, FrameDirection, FrameGroup};
 pub use exec_text::{captured as captured_of_tool, exec_text};
@@ -221,10 +222,13 @@ pub enum Deployment {
     /// The effect of the ruleset depends on the flavour of iptables that loads it.
     FlavoursDiffer,
     /// No problem was found, but some question has no answer.
-    Unknown,
+    Unknown {
+        /// The number of facts that are not known.
+        unknown: usize,
+    },
     /// There are reasons not to deploy.
     Unsafe {
-        /// Their number.
+        /// Their number: facts and mismatches with the same cause are one reason.
         reasons: usize,
     },
 }
@@ -281,11 +285,11 @@ impl Report {
 
     /// The verdict of the answers.
     pub fn deployment(&self) -> Deployment {
-        let count = |of: fn(&Answers) -> usize| self.answers.as_ref().map_or(0, of);
-        match (count(Answers::reasons), count(Answers::unknowns)) {
+        let unknown = self.answers.as_ref().map_or(0, |answers| answers.facts(Assessment::Unknown).len());
+        match (problems::problems(self).len(), unknown) {
             (0, _) if self.flavours_differ() => Deployment::FlavoursDiffer,
             (0, 0) => Deployment::Safe,
-            (0, _) => Deployment::Unknown,
+            (0, unknown) => Deployment::Unknown { unknown },
             (reasons, _) => Deployment::Unsafe { reasons },
         }
     }

@@ -79,23 +79,20 @@ fn said(command: &mut Command) -> Said {
 }
 
 impl Said {
-    /// The questions whose answers are reasons not to deploy, in order.
+    /// The questions whose answers are reasons not to deploy: first those of the problems, in order.
     fn red(&self) -> Vec<String> {
-        let mut red = Vec::new();
-        let mut question = String::new();
+        let mut red: Vec<String> = Vec::new();
         for line in self.stdout.lines() {
-            if let Some((asked, _)) = line.split_once('?').filter(|_| !line.starts_with(' ')) {
-                question = asked.to_owned();
-            }
-            if line.starts_with(" BAD ") && red.last() != Some(&question) {
-                red.push(question.clone());
-            }
+            let heading = line.split_once(". ").filter(|(number, _)| number.parse::<u32>().is_ok());
+            let rest = || Some(line).filter(|line| !line.starts_with(' ') && line.contains(" (see "));
+            let asked = heading.map(|(_, question)| question).or_else(rest).and_then(|line| line.split_once('?'));
+            red.extend(asked.map(|(question, _)| question.to_owned()).filter(|question| !red.contains(question)));
         }
         red
     }
 
     fn verdict(&self) -> &str {
-        self.stdout.lines().last().unwrap_or_default()
+        self.stdout.lines().next().unwrap_or_default()
     }
 
     /// All words in one line, independent of the line breaks.
@@ -181,7 +178,7 @@ fn every_planted_fault_turns_its_answer_red() {
         with_rules("no-xmas.v4", "rules.v6").to_vec(),
         [&with_rules("rules.v4", "open.v6")[..], &["--format", "json"]].concat(),
         with_rules("limit.v4", "rules.v6").to_vec(),
-        with_rules("hashlimit.v4", "rules.v6").to_vec(),
+        [&with_rules("hashlimit.v4", "rules.v6")[..], &["-v"]].concat(),
         with_rules("redirected.v4", "rules.v6").to_vec(),
         with_rules("today.v4", "rules.v6").to_vec(),
         with_rules("once.v4", "rules.v6").to_vec(),
@@ -206,24 +203,27 @@ fn every_planted_fault_turns_its_answer_red() {
     );
     let words = no_ssh.words();
     assert!(words.contains("a new SSH connection to port 32232 gets no answer, over IPv4"), "{words}");
-    assert!(words.contains("opens, over IPv6"), "{words}");
-    assert!(words.contains("; the rule is no-ssh.v4:"), "{words}");
-    assert!(no_ssh.verdict().starts_with("DO NOT DEPLOY: 2 reasons"), "{}", no_ssh.verdict());
+    assert!(words.contains("rule no-ssh.v4:24: -A INPUT -p tcp -j DROP"), "{words}");
+    assert_eq!(no_ssh.verdict(), "DO NOT DEPLOY: 1 reason");
 
     for found in [dies_nft, dies_legacy] {
         assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
-        let dies =
-            "a connection to port 32232 that is open while the rules are loaded dies (IPv4): the rules are dies.v4:";
-        assert!(found.words().contains(dies), "{}", found.stdout);
+        for fact in
+            ["a connection to port 32232 that is open while the rules are loaded dies (IPv4)", "rule dies.v4:15:"]
+        {
+            assert!(found.words().contains(fact), "{fact}: {}", found.stdout);
+        }
     }
     assert_eq!((kills.status, kills.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", kills.stdout);
-    let killer = "dies (IPv4): the rule is kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE";
-    assert!(kills.words().contains(killer), "{}", kills.stdout);
+    for fact in ["open while the rules are loaded dies (IPv4)", "rule kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE"]
+    {
+        assert!(kills.words().contains(fact), "{fact}: {}", kills.stdout);
+    }
 
-    assert_eq!(only_v4.red(), [LINES, UNASKED, OTHERS], "{}", only_v4.stdout);
+    assert_eq!(only_v4.red(), [UNASKED, LINES], "{}", only_v4.stdout);
     assert!(only_v4.words().contains("everything, over IPv6: there are no rules for it"), "{}", only_v4.stdout);
 
-    assert_eq!(no_xmas.red(), [LINES, OTHERS], "{}", no_xmas.stdout);
+    assert_eq!(no_xmas.red(), [LINES], "{}", no_xmas.stdout);
     let line = "Xmas scan: no line at all, and the sensor wants one (IPv4)";
     assert!(no_xmas.words().contains(line), "{}", no_xmas.stdout);
 
@@ -238,7 +238,6 @@ fn every_planted_fault_turns_its_answer_red() {
     let everybody = "does not open, and everybody's count: a stranger who keeps knocking keeps you out";
     assert!(limit.words().contains(everybody), "{}", limit.stdout);
     assert_eq!(hashlimit.status, Some(0), "{}", hashlimit.stdout);
-    assert!(hashlimit.words().contains("No, but see the note."), "{}", hashlimit.stdout);
     let each =
         "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address by itself; ";
     assert!(hashlimit.words().contains(each), "{}", hashlimit.stdout);
@@ -247,8 +246,9 @@ fn every_planted_fault_turns_its_answer_red() {
     assert!(words.contains("32232 is refused, over IPv4") && words.contains("--dport 32232 -j REDIRECT"), "{words}");
 
     assert_eq!((today.status, today.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", today.stdout);
-    let then = "gets no answer, over IPv4 (from 203.0.113.66); the rule is today.v4:";
-    assert!(today.words().contains(then) && today.words().contains("does not apply: -m time)"), "{}", today.stdout);
+    let then =
+        "gets no answer, over IPv4 (from 203.0.113.66) (while today.v4:17 does not apply: -m time) rule today.v4:25";
+    assert!(today.words().contains(then), "{}", today.stdout);
     assert_eq!((once.status, once.red()), (Some(1), vec![UNASKED.to_owned()]), "{}", once.stdout);
     let then = "TCP port 8080 over IPv4: let in, and the sensor serves nothing there (while once.v4:";
     assert!(once.words().contains(then) && once.words().contains("applies: -m time)"), "{}", once.stdout);
@@ -272,10 +272,10 @@ fn ssh_from_is_checked_for_each_source() {
     let check = |sensor: &str, rest: &[&str]| desk.scanlab(&[&["check", "--sensor", sensor], rest].concat());
     // Two at a time, as above.
     let ((far, outside), (v4, open, unsaid)) = std::thread::scope(|scope| {
-        let some = scope.spawn(|| (check("far.toml", &[]), check("far.toml", &["--admin", "198.51.100.7"])));
+        let some = scope.spawn(|| (check("far.toml", &["-v"]), check("far.toml", &["--admin", "198.51.100.7"])));
         let others = (
-            check("far-v4.toml", &restricted),
-            check("near.toml", &GOOD),
+            check("far-v4.toml", &[&restricted[..], &["-v"]].concat()),
+            check("near.toml", &[&GOOD[..], &["-v"]].concat()),
             check("sensor.toml", &[&restricted[..], &["--admin", "192.0.2.7"]].concat()),
         );
         (some.join().expect("checks"), others)
@@ -285,7 +285,7 @@ fn ssh_from_is_checked_for_each_source() {
     for fact in [
         "a new SSH connection to port 32232 opens, over IPv4 and IPv6 (from 192.0.2.1 and 2001:db8:aaaa::1)",
         "open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
-        "over IPv4 and IPv6: 22 open;",
+        "22 open; 1006 others filtered (IPv4 and IPv6)",
         "over IPv4 seen from 203.0.113.66, which `ssh_from` does not name",
         "SSH (port 32232): only whom `ssh_from` names is let in; 8 others were tried",
     ] {
@@ -300,13 +300,13 @@ fn ssh_from_is_checked_for_each_source() {
         outside.stderr
     );
     let told = "you log in from 198.51.100.7, and the sensor does not let you in over SSH: its `ssh_from` names \
-                192.0.2.0/24 only; add the address that you come from";
+                192.0.2.0/24 only";
     assert!(outside.words().contains(told), "{}", outside.stdout);
     assert!(outside.words().contains("gets no answer, over IPv4 (from 198.51.100.7)"), "{}", outside.stdout);
 
     assert_eq!(v4.status, Some(0), "{}{}", v4.stdout, v4.stderr);
     for fact in [
-        "Will I be locked out? No, but see the note. note SSH is reached over IPv4 only: `ssh_from` names no IPv6 network",
+        "Will I be locked out? No. note SSH is reached over IPv4 only: `ssh_from` names no IPv6 network",
         "opens, over IPv4 (from 192.0.2.1)",
     ] {
         assert!(v4.words().contains(fact), "{fact}: {}", v4.stdout);
@@ -321,7 +321,7 @@ fn ssh_from_is_checked_for_each_source() {
     assert!(open.words().contains(seen), "{}", open.stdout);
 
     assert_eq!(unsaid.red(), [LOCKED_OUT, OTHERS], "{}{}", unsaid.stdout, unsaid.stderr);
-    let way_out = "if the rules are right, say `ssh_from = [\"192.0.2.0/24\"]` in the sensor";
+    let way_out = "fix if the rules are right, set `ssh_from = [\"192.0.2.0/24\"]` in the sensor file";
     assert!(unsaid.words().contains(way_out), "{}", unsaid.stdout);
 }
 
@@ -415,7 +415,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     fs::copy(desk.path("rules.v4"), desk.path("live.v4")).expect("a copy");
     fs::copy(desk.path("rules.v6"), desk.path("live.v6")).expect("a copy");
 
-    let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live"]);
+    let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live", "-v"]);
     let words = found.words();
     for fact in [
         "the SSH server is set up for port 32232, as in the sensor",
@@ -450,7 +450,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     desk.write("ssh/sshd_config.d/port.conf", "Port 2222\nListenAddress 192.0.2.10\nListenAddress 192.0.2.10:32232\n");
     desk.write("legacy.v4", "*filter\n-A INPUT -p tcp --dport 9 -j DROP\nCOMMIT\n");
     desk.write("wlan.link", &LINK.replace("eth0", "wlan*"));
-    let new = ["check", "--sensor", "sensor.toml", "--live", "--link", "wlan.link", "--iptables", "nft"];
+    let new = ["check", "--sensor", "sensor.toml", "--live", "--link", "wlan.link", "--iptables", "nft", "-v"];
     let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
     let words = found.words();
     for fact in [
@@ -520,7 +520,7 @@ fn a_machine_with_another_firewall_is_never_called_safe() {
     assert_eq!((alone.status, alone.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", alone.stdout, alone.stderr);
 
     desk.write("native.nft", "table inet t { chain c { type filter hook input priority 0; policy accept; }; }\n");
-    let idle = check();
+    let idle = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live", "--iptables", "nft", "-v"]);
     assert_eq!((idle.status, idle.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", idle.stdout, idle.stderr);
     assert!(idle.words().contains("is not of iptables, and has no rule"), "{}", idle.stdout);
 
@@ -549,7 +549,9 @@ mod alone {
         said(Command::new(env!("CARGO_BIN_EXE_scanlab")).arg("doctor"));
         let before = machine::machine(private.path());
         let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
-        command.args(["check", "--sensor", "sensor.toml", "--link", "00-mac.link", "--admin", "192.0.2.7"]).args(GOOD);
+        command
+            .args(["check", "--sensor", "sensor.toml", "--link", "00-mac.link", "--admin", "192.0.2.7", "-v"])
+            .args(GOOD);
         command.current_dir(desk.folder.path()).env("TMPDIR", private.path()).env("COLUMNS", "80");
         let found = said(&mut command);
         assert_eq!((found.status, found.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", found.stdout, found.stderr);
@@ -560,14 +562,12 @@ mod alone {
             "what you type arrives once the machine has printed something",
             "that is open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
             "Xmas scan: 5 lines, \"<PRE> Xmas scan: \" (IPv4 and IPv6)",
-            "over IPv4 and IPv6: 22, 32232 open;",
+            "22, 32232 open; 1005 others filtered (IPv4 and IPv6)",
             "the MAC address 00:0c:29:4f:8e:35: nmap prints VMware, the IEEE has VMware, Inc.",
             "TCP over IPv4 and IPv6: only what the sensor serves is let in",
         ] {
             assert!(words.contains(fact), "{fact}: {}", found.stdout);
         }
-        assert!(found.stdout.lines().count() <= 45, "one screen: {}", found.stdout);
-        assert!(found.stdout.lines().all(|line| line.chars().count() <= 80), "{}", found.stdout);
 
         machine::assert_untouched(&before, private.path());
         assert_eq!(machine::names(desk.folder.path()), files);

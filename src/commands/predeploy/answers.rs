@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::fact::Fact;
 use crate::sensor::{EntryLines, SensorEntry};
 use crate::text::group::merged;
 
@@ -30,21 +31,21 @@ pub struct QuestionAnswer {
     pub facts: Vec<Fact>,
 }
 
-/// The questions, most important first.
+/// The questions; the one with the most harmful problems is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Question")]
 pub enum PredeployQuestion {
     /// Will I be locked out?
     LockedOut,
-    /// Will a scan leave a line?
+    /// Which ports are open that are not in the sensor file?
+    Unasked,
+    /// Can it be identified as a Raspberry Pi?
+    Disguise,
+    /// Will scans be logged?
     LogLines,
     /// What does an attacker see?
     Attacker,
-    /// Does it still look like a Raspberry Pi?
-    Disguise,
-    /// Which ports are open that are not in the sensor file?
-    Unasked,
     /// Does anything else differ from the sensor file?
     Others,
 }
@@ -62,24 +63,6 @@ pub enum Assessment {
     Note,
     /// As it should be.
     Good,
-}
-
-/// One fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Fact {
-    /// Its assessment.
-    pub tone: Assessment,
-    /// In plain words.
-    pub text: String,
-    /// The log line that it is about, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
-}
-
-impl Fact {
-    pub(super) fn new(tone: Assessment, text: impl Into<String>) -> Fact {
-        Fact { tone, text: text.into(), line: None }
-    }
 }
 
 /// The answer if a fact is unknown and none is a reason not to deploy.
@@ -103,8 +86,7 @@ impl QuestionAnswer {
     pub(super) fn add_of(&mut self, when: &str, other: &QuestionAnswer) {
         let is_news = |fact: &&Fact| fact.tone <= Assessment::Unknown && !self.facts.contains(fact);
         let news = other.facts.iter().filter(is_news);
-        let news: Vec<Fact> =
-            news.map(|fact| Fact { text: format!("{} ({when})", fact.text), ..fact.clone() }).collect();
+        let news: Vec<Fact> = news.map(|fact| fact.when(when)).collect();
         if other.tone < self.tone && !news.is_empty() {
             (self.tone, self.answer) = (other.tone, other.answer);
         }
@@ -147,14 +129,10 @@ impl PredeployQuestion {
 }
 
 impl Answers {
-    /// The reasons not to deploy.
-    pub fn reasons(&self) -> usize {
-        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Bad).count()
-    }
-
-    /// The number of unknown facts.
-    pub fn unknowns(&self) -> usize {
-        self.0.iter().flat_map(|answer| &answer.facts).filter(|fact| fact.tone == Assessment::Unknown).count()
+    /// The facts with this assessment, each with its answer; a fact of two answers is listed once.
+    pub fn facts(&self, tone: Assessment) -> Vec<(&QuestionAnswer, &Fact)> {
+        let all = self.0.iter().flat_map(|answer| answer.facts.iter().map(move |fact| (answer, fact)));
+        merged(all.filter(|(_, fact)| fact.tone == tone), |(_, one), (_, other)| one == other, |_, _| ())
     }
 
     /// Adds the bad and unknown facts of another flavour of iptables or another time, if they are new.
@@ -170,8 +148,8 @@ impl Answers {
         self
     }
 
-    /// Sorts answers with a reason not to deploy to the front; the others stay in the order of importance.
+    /// Sorts answers with a reason not to deploy to the front, and then those that are not known.
     pub(super) fn sort(&mut self) {
-        self.0.sort_by_key(|answer| (answer.tone != Assessment::Bad, answer.question));
+        self.0.sort_by_key(|answer| (answer.tone.min(Assessment::Note), answer.question));
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::scans::SCAN;
+use super::unexpected_open::in_words;
 use super::{
-    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers,
-    merge_families,
+    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, RelatedChecks, beyond,
+    inbound_peers, merge_families,
 };
 use crate::lab::Lab;
 use crate::net::Family;
@@ -17,7 +18,9 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     let merged = merge_families(seen.map(|family| (family, states(measured, family))).collect());
     let mut facts: Vec<Fact> = merged
         .into_iter()
-        .map(|(families, states)| Fact::new(Assessment::Good, format!("over {families}: {states}")))
+        .map(|(families, states)| {
+            Fact::new(Assessment::Good, format!("{states} ({families})")).about(&families, RelatedChecks::None)
+        })
         .collect();
     facts.extend(measured.hidden().map(|hidden| {
         let file = subject.rulesets.iter().find(|(family, _)| *family == Family::Ipv6);
@@ -65,7 +68,7 @@ fn vantage(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     Lab::families().into_iter().map(seen).collect()
 }
 
-/// `22 and 32232 are open; 80 is closed; the other 999 are filtered`: the state of most ports is last.
+/// `22, 32232 open; 80 closed; 999 others filtered`: the state of most ports is last.
 fn states(measured: &Measured, family: Family) -> String {
     let mut states: BTreeMap<&'static str, PortSet> = BTreeMap::new();
     let groups = measured.scan.groups.iter();
@@ -77,8 +80,9 @@ fn states(measured: &Measured, family: Family) -> String {
     states.sort_by_key(|(_, ports)| ports.len());
     let last = states.len().saturating_sub(1);
     let parts = states.iter().enumerate().map(|(place, (state, ports))| match place == last {
-        true => format!("{}{} {state}", if last == 0 { "all " } else { "the other " }, ports.len()),
-        false => format!("{} {state}", ports.to_string().replace(',', ", ")),
+        true if last == 0 => format!("all {} {state}", ports.len()),
+        true => format!("{} others {state}", ports.len()),
+        false => format!("{} {state}", in_words(ports)),
     });
     parts.collect::<Vec<_>>().join("; ")
 }

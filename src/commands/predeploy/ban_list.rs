@@ -3,7 +3,7 @@
 //! (`endurance`) do not show it.
 
 use super::counted::{Counted, is_of};
-use super::{Assessment, Fact, PredeploySubject, merge_families};
+use super::{Assessment, Fact, Families, PredeploySubject, merge_families};
 use crate::error::Result;
 use crate::net::Family;
 use crate::net::port::Port;
@@ -83,7 +83,7 @@ pub fn facts(found: &[BanList]) -> Vec<Fact> {
 }
 
 impl BanList {
-    fn fact(&self, families: &str) -> Fact {
+    fn fact(&self, families: &Families) -> Fact {
         let BanList { port, name, place, written_by, .. } = self;
         let sessions = if self.cuts_sessions { "; its open sessions freeze" } else { "" };
         let lasts = self.lasts.as_deref().unwrap_or("no limited time: until the list is full or cleared");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::scans::intended;
-use super::{Assessment, Fact, Measured, PredeploySubject, merge_families};
+use super::{Assessment, Fact, Families, Measured, PredeploySubject, RelatedChecks, merge_families};
 use crate::lab::Lab;
 use crate::net::port::PortSet;
 use crate::net::{Family, Protocol};
@@ -71,12 +71,13 @@ fn gone(measured: &Measured, technique: Technique, family: Family) -> Vec<(LeftT
     of.filter_map(|group| Some((group.observation.verdict.left()?, group.ports().ranges().collect()))).collect()
 }
 
-fn fact(technique: Technique, families: &str, left: LeftTheWorld, ports: &PortSet, served: &PortSet) -> Fact {
+fn fact(technique: Technique, families: &Families, left: LeftTheWorld, ports: &PortSet, served: &PortSet) -> Fact {
     let is_served = technique == Technique::Syn && ports.difference(served).is_empty();
     let protocol = technique.protocol().to_string().to_uppercase();
     let what = format!("{protocol} port {ports} over {families}: {left}");
     match is_served {
         true => Fact::new(Assessment::Unknown, format!("{what}; what answers there cannot be seen in the lab")),
-        false => Fact::new(Assessment::Bad, format!("{what}, and the sensor serves nothing there")),
+        false => Fact::new(Assessment::Bad, format!("{what}, and the sensor serves nothing there"))
+            .about(families, RelatedChecks::Connections(ports.clone())),
     }
 }

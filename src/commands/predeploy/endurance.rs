@@ -3,7 +3,8 @@
 
 use super::blame::blame;
 use super::counted::{Counted, Counter, counters};
-use super::{Assessment, Fact, PredeploySubject, listener, merge_families};
+use super::fact::in_words;
+use super::{Assessment, Fact, Families, PredeploySubject, RelatedChecks, listener, merge_families};
 use crate::error::Result;
 use crate::lab::{
     ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, Lost, ROUNDS,
@@ -126,13 +127,13 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let by_family = endured.sessions.iter().map(|one| {
         let cut = one.cut.as_ref().map(|cut| {
             let tone = if is_by_limit(endured, one, cut) { Assessment::Note } else { Assessment::Bad };
-            (tone, in_words(cut, one.port), blame(subject, one.family, &cut.took))
+            (tone, end_of(cut, one.port), blame(subject, one.family, &cut.took))
         });
         let lost = one.cut.is_none().then(|| lost(subject, one)).flatten();
         (one.family, (one.port, one.rounds, cut, lost))
     });
     type Told = (Port, usize, Option<EnduranceResult>, Option<String>);
-    let fact = |(families, (port, rounds, cut, lost)): (String, Told)| match cut {
+    let fact = |(families, (port, rounds, cut, lost)): (Families, Told)| match cut {
         None => {
             let tone = if lost.is_some() { Assessment::Note } else { Assessment::Good };
             let lost = lost.unwrap_or_default();
@@ -140,8 +141,7 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
             Fact::new(tone, format!("{sent} get through port {port}, over {families} ({HOW}){lost}"))
         }
         Some((tone, what, blame)) => {
-            let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
-            Fact::new(tone, format!("{what}, over {families}{blame}"))
+            Fact::new(tone, format!("{what}, over {families}")).by(blame).about(&families, connections(port))
         }
     };
     merge_families(by_family.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
@@ -150,7 +150,7 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
 /// The share of packets that were lost by chance, and the rules that dropped them.
 fn lost(subject: &PredeploySubject, one: &Endurance) -> Option<String> {
     let Lost { count, of, took } = &one.lost;
-    let blame = blame(subject, one.family, took)?;
+    let blame = in_words(&blame(subject, one.family, took))?;
     let end = ended_by_chance(took);
     Some(format!(", slowly: {count} of {of} packets were {end} by chance and sent again; {blame}"))
 }
@@ -166,7 +166,12 @@ fn ended_by_chance(took: &[Step]) -> &'static str {
 }
 
 /// The assessment, the event, and the responsible rules.
-type EnduranceResult = (Assessment, String, Option<String>);
+type EnduranceResult = (Assessment, String, Vec<String>);
+
+/// Checks of connections to `port`.
+pub(super) fn connections(port: Port) -> RelatedChecks {
+    RelatedChecks::Connections([port].into_iter().collect())
+}
 
 fn all_sent(rounds: usize) -> String {
     format!("an SSH session of {rounds} segments each way, a second one beside it and a reconnect")
@@ -180,11 +185,10 @@ fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)
             None => "may be fewer than this rule counts",
         };
         let text = format!(
-            "a longer SSH session to port {port} may be cut over {}: {rounds} segments each way {why}: {}",
-            family.title(),
-            counter.place
+            "a longer SSH session to port {port} may be cut over {}: {rounds} segments each way {why}",
+            family.title()
         );
-        Fact::new(Assessment::Unknown, text)
+        Fact::new(Assessment::Unknown, text).by(vec![counter.place.clone()])
     };
     unspent.iter().map(fact).collect()
 }
@@ -193,7 +197,7 @@ fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)
 const HOW: &str =
     "segments of 3 to 1400 bytes, the first ones `SSH-2.0-..`, from ports above 50000; without TCP timestamps, TOS 0";
 
-fn in_words(cut: &Cut, port: Port) -> String {
+fn end_of(cut: &Cut, port: Port) -> String {
     let session = match cut.attempt {
         ClientConnection::Session => format!("an SSH session to port {port}"),
         ClientConnection::Second => format!("a second SSH session to port {port}"),
@@ -249,13 +253,11 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
         let blame = blame(subject, one.family, &one.took);
         (one.family, (one.port, one.count, blame))
     });
-    let fact = |(families, (port, count, blame)): (String, (Port, usize, Option<String>))| {
-        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
-        let text = format!(
-            "a stranger who holds {count} connections to port {port} open keeps you out, over {families}; with \
-             `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted by itself{blame}"
-        );
-        Fact::new(Assessment::Bad, text)
+    let fact = |(families, (port, count, blame)): (Families, (Port, usize, Vec<String>))| {
+        let text =
+            format!("a stranger who holds {count} connections to port {port} open keeps you out, over {families}");
+        let fix = "with `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted by itself";
+        Fact::new(Assessment::Bad, text).by(blame).fixed_by(fix).about(&families, connections(port))
     };
     merge_families(by_family.collect()).into_iter().map(fact).collect()
 }
@@ -274,21 +276,20 @@ struct DoorLimit {
     /// The addresses whose connections count.
     spent_by: SpentBy,
     /// The rules to blame.
-    blame: Option<String>,
+    blame: Vec<String>,
     /// The time for which the port stays closed.
     wait: Option<String>,
 }
 
-fn row_in_words(families: &str, limit: DoorLimit) -> Fact {
+fn row_in_words(families: &Families, limit: DoorLimit) -> Fact {
     let DoorLimit { port, tries, opened, lost, end, spent_by, blame, wait } = limit;
     let in_a_row = match opened {
         None if lost > 0 => {
-            let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
             let text = format!(
                 "{lost} of {tries} new connections to port {port} in a row did not open over {families}: their packets were \
-                 {end} by chance{blame}"
+                 {end} by chance"
             );
-            return Fact::new(Assessment::Note, text);
+            return Fact::new(Assessment::Note, text).by(blame);
         }
         None => {
             let text = format!("{tries} new connections to port {port} in a row open, over {families}");
@@ -298,25 +299,21 @@ fn row_in_words(families: &str, limit: DoorLimit) -> Fact {
         Some(opened) => format!("after {opened} in a row the next does not open"),
     };
     let wait = |before: &str| wait.map(|wait| format!("{before}{wait}")).unwrap_or_default();
-    let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
     let limited = format!("new connections to port {port} are limited over {families}: {in_a_row}");
     match spent_by {
-        SpentBy::Each => Fact::new(
-            Assessment::Note,
-            format!("{limited}, and you have to wait (each address by itself{}){blame}", wait("; ")),
-        ),
+        SpentBy::Each => {
+            let text = format!("{limited}, and you have to wait (each address by itself{})", wait("; "));
+            Fact::new(Assessment::Note, text).by(blame)
+        }
         SpentBy::Unknown => {
-            let text =
-                format!("{limited}, and you have to wait{}; others may use up the limit, too{blame}", wait(": "));
-            Fact::new(Assessment::Note, text)
+            let text = format!("{limited}, and you have to wait{}; others may use up the limit, too", wait(": "));
+            Fact::new(Assessment::Note, text).by(blame)
         }
         SpentBy::Everybody => {
-            let text = format!(
-                "{limited}, and everybody's count: a stranger who keeps knocking keeps you out{}; `-m hashlimit \
-                 --hashlimit-mode srcip` counts each address by itself{blame}",
-                wait(": ")
-            );
-            Fact::new(Assessment::Bad, text)
+            let text =
+                format!("{limited}, and everybody's count: a stranger who keeps knocking keeps you out{}", wait(": "));
+            let fix = "`-m hashlimit --hashlimit-mode srcip` counts each address by itself";
+            Fact::new(Assessment::Bad, text).by(blame).fixed_by(fix).about(families, connections(port))
         }
     }
 }

@@ -3,7 +3,7 @@
 //! reported as unknown if the lab cannot send one.
 
 use super::scans::intended;
-use super::{Assessment, Fact, PredeploySubject, delivered};
+use super::{Assessment, Fact, Families, PredeploySubject, RelatedChecks, delivered};
 use crate::error::Result;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, Network, number};
@@ -283,27 +283,23 @@ impl Hole {
     /// Its assessment for a deployment.
     pub fn fact(&self) -> Fact {
         let Hole { family, place, what, .. } = self;
+        let about = Families::from(*family);
         let family = family.title();
-        match self.passed {
-            Some(Passed::Out(left)) if self.is_served => {
-                Fact::new(Assessment::Unknown, format!("{what} over {family}: {left}: {place}"))
-            }
+        let (tone, text) = match self.passed {
+            Some(Passed::Out(left)) if self.is_served => (Assessment::Unknown, format!("{what} over {family}: {left}")),
             None if self.is_served => {
-                let text = format!("{what} over {family} may go to another machine, {}: {place}", self.tried());
-                Fact::new(Assessment::Unknown, text)
+                let text = format!("{what} over {family} may go to another machine, {}", self.tried());
+                (Assessment::Unknown, text)
             }
-            Some(Passed::In) => Fact::new(
-                Assessment::Bad,
-                format!("{what} is let in over {family}, and the sensor does not mean it: {place}"),
-            ),
-            Some(Passed::Out(left)) => Fact::new(
-                Assessment::Bad,
-                format!("{what} over {family}: {left}, and the sensor does not mean it: {place}"),
-            ),
-            None => {
-                Fact::new(Assessment::Unknown, format!("{what} may be let in over {family}, {}: {place}", self.tried()))
+            Some(Passed::In) => {
+                (Assessment::Bad, format!("{what} is let in over {family}, and the sensor does not mean it"))
             }
-        }
+            Some(Passed::Out(left)) => {
+                (Assessment::Bad, format!("{what} over {family}: {left}, and the sensor does not mean it"))
+            }
+            None => (Assessment::Unknown, format!("{what} may be let in over {family}, {}", self.tried())),
+        };
+        Fact::new(tone, text).by(vec![place.clone()]).about(&about, RelatedChecks::None)
     }
 
     fn tried(&self) -> String {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Assessment, Fact, PredeploySubject, fresh};
+use super::{Assessment, Fact, Families, PredeploySubject, RelatedChecks, fresh};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::net::port::Port;
@@ -168,12 +168,10 @@ pub fn sensor_change(subject: &PredeploySubject, callers: &[Caller]) -> Option<F
     };
     let networks: BTreeSet<Network> = Lab::families().into_iter().flat_map(let_in).collect();
     let widest: Vec<String> = widest(&networks).iter().map(|network| format!("\"{network}\"")).collect();
-    let text = format!(
-        "over SSH the rules let in some, and the sensor means everybody: if the rules are right, say `ssh_from = [{}]` in \
-         the sensor",
-        widest.join(", ")
-    );
-    (!widest.is_empty()).then(|| Fact::new(Assessment::Note, text))
+    let text = "the rules accept SSH from some addresses only, and the sensor file from everywhere";
+    let fix = format!("if the rules are right, set `ssh_from = [{}]` in the sensor file", widest.join(", "));
+    let ssh = RelatedChecks::Connections(subject.sensor.ssh.iter().copied().collect());
+    (!widest.is_empty()).then(|| Fact::new(Assessment::Note, text).fixed_by(fix).about(&Families::default(), ssh))
 }
 
 /// The networks that are in no other one, as `ssh_from` requires.

@@ -1,9 +1,10 @@
 //! Packets of SSH connections that the sensor intends and the rules keep out, for any address and port of the client:
 //! the SYN, and later packets of either side. Found as sets of packets, and tested with one packet of each.
 
-use super::{Assessment, Fact, PredeploySubject, holes, time_dependent};
+use super::{Assessment, Fact, Families, PredeploySubject, RelatedChecks, holes, time_dependent};
 use crate::error::Result;
 use crate::net::conntrack::ConntrackState;
+use crate::net::port::PortSet;
 use crate::net::{Family, number};
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::packet::{Lead, Stimulus};
@@ -29,6 +30,8 @@ pub struct KeptOut {
     ports: u128,
     /// The number of addresses that counts as small among the intended ones.
     few: u128,
+    /// The ports of the SSH server.
+    ssh: PortSet,
     /// True if one of the packets was sent.
     is_tried: bool,
     /// True if it was kept out.
@@ -303,6 +306,7 @@ fn kept_out(
         addresses: size(leaf.region.values(address)),
         ports: size(leaf.region.values(port)),
         few: few(space.family).min(size(&holes::meant(subject, space.family)) >> 8),
+        ssh: subject.sensor.ssh.iter().copied().collect(),
         is_tried: false,
         is_kept_out: false,
         left: None,
@@ -321,6 +325,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
         addresses: size(&holes::meant(subject, space.family)),
         ports: u128::from(u16::MAX),
         few: few(space.family),
+        ssh: subject.sensor.ssh.iter().copied().collect(),
         is_tried: false,
         is_kept_out: false,
         left: None,
@@ -357,9 +362,15 @@ impl KeptOut {
     /// Its assessment for a deployment, in words.
     pub fn fact(&self) -> Fact {
         let KeptOut { family, place, what, .. } = self;
+        let about = Families::from(*family);
+        let fact = |text| {
+            Fact::new(self.tone(), text)
+                .by(vec![place.clone()])
+                .about(&about, RelatedChecks::Connections(self.ssh.clone()))
+        };
         let family = family.title();
         if self.is_kept_out {
-            return Fact::new(self.tone(), format!("{} over {family}: {what}: {place}", self.segment.name()));
+            return fact(format!("{} over {family}: {what}", self.segment.name()));
         }
         if let Some(left) = self.left {
             return Fact::new(self.tone(), format!("{what} over {family}: {left}: {place}"));
@@ -369,7 +380,7 @@ impl KeptOut {
             (Some(opaque), false) => format!("which was not tried, since no probe varies {opaque}"),
             (None, false) => "which was not tried".to_owned(),
         };
-        Fact::new(self.tone(), format!("{what} may be kept out over {family}, {tried}: {place}"))
+        fact(format!("{what} may be kept out over {family}, {tried}"))
     }
 }
 

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::blame::blame;
+use super::endurance::connections;
 use super::kept_out::KeptOut;
 use super::reply_changes::ReplyChange;
 use super::{
-    Assessment, Before, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, ban_list, beyond,
-    endurance, merge_families, ssh_admins,
+    Assessment, Before, Fact, Families, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, RelatedChecks,
+    ban_list, beyond, endurance, merge_families, ssh_admins,
 };
 use crate::commands::live::Machine;
 use crate::lab::{DiscoveredMacs, FirstSpeaker, Lab, Opening, Session, Survival};
@@ -40,12 +41,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     facts.extend(server(subject));
     facts.extend(beyond::other_firewalls(subject));
     let facts = once(facts);
-    let good = match facts.iter().map(|fact| fact.tone).min() {
-        Some(Assessment::Unknown) => "Not known.",
-        Some(Assessment::Note) => "No, but see the note.",
-        _ => "No.",
-    };
-    QuestionAnswer::new(PredeployQuestion::LockedOut, facts, ["Yes.", good])
+    QuestionAnswer::new(PredeployQuestion::LockedOut, facts, ["Yes.", "No."])
 }
 
 fn unseen_fact(subject: &PredeploySubject, unseen: &DiscoveredMacs) -> Fact {
@@ -53,7 +49,8 @@ fn unseen_fact(subject: &PredeploySubject, unseen: &DiscoveredMacs) -> Fact {
         Some(hidden) => hidden.reason(file(subject, Family::Ipv6)),
         None => "neighbour discovery (ICMPv6 types 135 and 136) is dropped".to_owned(),
     };
-    Fact::new(Assessment::Bad, format!("over IPv6 nobody on the same network finds the machine any more: {why}"))
+    let text = format!("over IPv6 nobody on the same network finds the machine any more: {why}");
+    Fact::new(Assessment::Bad, text).about(&Family::Ipv6.into(), RelatedChecks::Neighbours)
 }
 
 fn file<'a>(subject: &PredeploySubject<'a>, family: Family) -> Option<&'a Path> {
@@ -66,7 +63,8 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let hidden = measured.is_hidden();
     let found = measured.sessions.iter().flat_map(|(_, found)| &found.openings);
     let attempts = found.filter(|attempt| !(hidden && attempt.family == Family::Ipv6)).map(|attempt| {
-        let blame = blame(subject, attempt.family, &attempt.took).filter(|_| attempt.opening != Opening::Opens);
+        let opens = attempt.opening == Opening::Opens;
+        let blame = if opens { Vec::new() } else { blame(subject, attempt.family, &attempt.took) };
         (attempt.family, (attempt.port, attempt.opening, blame))
     });
     let attempts_by_family = merged(
@@ -78,11 +76,11 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
             }
         },
     );
-    let admins = |families: &str| {
-        let is_of = |admin: &&IpAddr| families.contains(Family::from_address(**admin).title());
+    let admins = |families: &Families| {
+        let is_of = |admin: &&IpAddr| families.contains(Family::from_address(**admin));
         subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
     };
-    let fact = |(families, (port, opening, blame)): (String, (Port, Opening, Option<String>))| {
+    let fact = |(families, (port, opening, blame)): (Families, (Port, Opening, Vec<String>))| {
         let admins = admins(&families);
         let what = match opening {
             Opening::Opens => {
@@ -94,9 +92,10 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
             Opening::HalfOpen => "is not finished: the handshake breaks off",
             Opening::Mute => "opens, and then nothing gets through",
         };
-        let blame = blame.map(|rules| format!("; {rules}")).unwrap_or_default();
-        let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins}){blame}");
-        Fact::new(Assessment::Bad, text)
+        let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins})");
+        let mut of_families = subject.admins.iter().filter(|admin| families.contains(Family::from_address(**admin)));
+        let is_outside = of_families.all(|admin| !subject.sensor.ssh_from.contains(*admin));
+        Fact::new(Assessment::Bad, text).by(blame).about(&families, connections(port)).of_sensor(is_outside)
     };
     let mut facts: Vec<Fact> = merge_families(attempts_by_family).into_iter().map(fact).collect();
     if subject.sensor.ssh.is_empty() {
@@ -122,13 +121,15 @@ fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         }
     }
     let fact = |((port, fate, blame), places): (LockoutResult, Places)| {
-        fate.fact(port, &where_it_is(measured, &places), blame.as_deref())
+        let families = families(&places);
+        let where_it_is = where_it_is(measured, &families, &places);
+        fate.fact(port, &where_it_is, blame).about(&families, connections(port))
     };
     grouped(found).into_iter().map(fact).collect()
 }
 
 /// The port, the result of a connection to it, and the responsible rules.
-type LockoutResult = (Port, SessionOutcome, Option<String>);
+type LockoutResult = (Port, SessionOutcome, Vec<String>);
 
 /// The rules under which a connection was opened, and its family.
 type Places = Vec<(Before, Family)>;
@@ -152,16 +153,19 @@ fn fates(found: &[Session]) -> Vec<(Family, Port, SessionOutcome, Vec<Step>)> {
 }
 
 /// `IPv4 and IPv6`, or `IPv4, on a machine without rules before`.
-fn where_it_is(measured: &Measured, places: &[(Before, Family)]) -> String {
-    let merged_families = merge_families(places.iter().map(|(_, family)| (*family, ())).collect());
-    let families = merged_families.first().map(|(families, ())| families.clone()).unwrap_or_default();
+fn where_it_is(measured: &Measured, families: &Families, places: &[(Before, Family)]) -> String {
     let is_everywhere = measured.sessions.iter().all(|(before, _)| places.iter().any(|(other, _)| other == before));
     match places.first().filter(|_| !is_everywhere) {
-        None => families,
+        None => families.to_string(),
         Some((Before::NoRules, _)) => format!("{families}, on a machine that had no rules before"),
         Some((Before::Tracking, _)) => format!("{families}, on a machine that had such rules before"),
         Some((Before::ThisMachine, _)) => format!("{families}, on this machine"),
     }
+}
+
+fn families(places: &[(Before, Family)]) -> Families {
+    let merged = merge_families(places.iter().map(|(_, family)| (*family, ())).collect());
+    merged.into_iter().next().map(|(families, ())| families).unwrap_or_default()
 }
 
 /// The result of a connection over which the rules are loaded.
@@ -181,7 +185,7 @@ enum SessionOutcome {
 }
 
 impl SessionOutcome {
-    fn fact(self, port: Port, places: &str, blame: Option<&str>) -> Fact {
+    fn fact(self, port: Port, places: &str, blame: Vec<String>) -> Fact {
         let open = format!("a connection to port {port} that is open while the rules are loaded");
         let (tone, text) = match self {
             SessionOutcome::Stays => (Assessment::Good, format!("{open} stays open ({places})")),
@@ -193,27 +197,25 @@ impl SessionOutcome {
                 (Assessment::Note, format!("{open} stays open ({places}), and waits until you type something"))
             }
             SessionOutcome::Dies => {
-                let blame = blame.map(|rules| format!("{rules}; ")).unwrap_or_default();
                 let remedy = "what is established has to be let through in front of it, in and out, as `-A INPUT -m \
                               conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT` does";
-                (Assessment::Bad, format!("{open} dies ({places}): {blame}{remedy}"))
+                return Fact::new(Assessment::Bad, format!("{open} dies ({places})")).by(blame).fixed_by(remedy);
             }
             SessionOutcome::DiesByMoment => {
-                let blame = blame.unwrap_or_default();
-                (Assessment::Bad, format!("{open} dies ({places}): {blame}; it takes packets of open connections, too"))
+                let why = "a rule that depends on the time matches packets of open connections, too";
+                (Assessment::Bad, format!("{open} dies ({places}): {why}"))
             }
             SessionOutcome::DiesUnseen => {
-                let blame = blame.map(|rules| format!("{rules}; ")).unwrap_or_default();
                 let why =
                     "with nf_conntrack_tcp_loose=0 conntrack takes over no connection whose handshake it has not seen";
-                (Assessment::Bad, format!("{open} dies ({places}): {blame}{why}"))
+                (Assessment::Bad, format!("{open} dies ({places}): {why}"))
             }
             SessionOutcome::NeverOpen => (
                 Assessment::Note,
                 format!("under the rules of now no connection to port {port} opens ({places}): none can be lost"),
             ),
         };
-        Fact::new(tone, text)
+        Fact::new(tone, text).by(blame)
     }
 }
 

@@ -2,7 +2,10 @@
 //! family.
 
 use super::scans::SCAN;
-use super::{Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, merge_families};
+use super::{
+    Assessment, Fact, Families, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, RelatedChecks,
+    merge_families,
+};
 use crate::lab::{Capture, Lab};
 use crate::log_line::NFLOG_NAME;
 use crate::net::Family;
@@ -65,7 +68,7 @@ struct LogLineCount {
     prefixes: Vec<String>,
 }
 
-fn fact(subject: &PredeploySubject, technique: Technique, families: &str, found: &LogLineCount) -> Fact {
+fn fact(subject: &PredeploySubject, technique: Technique, families: &Families, found: &LogLineCount) -> Fact {
     let name = technique.profile().title;
     let LogLineCount { count, prefixes } = found;
     let few: Vec<String> = prefixes.iter().take(PREFIXES).map(|prefix| format!("{prefix:?}")).collect();
@@ -75,7 +78,8 @@ fn fact(subject: &PredeploySubject, technique: Technique, families: &str, found:
     let lines = format!("{name} scan: {lines}, {}{more}", few.join(", "));
     match (wants(subject.sensor, technique, *count), count) {
         (true, 0) => {
-            Fact::new(Assessment::Bad, format!("{name} scan: no line at all, and the sensor wants one ({families})"))
+            let text = format!("{name} scan: no line at all, and the sensor wants one ({families})");
+            Fact::new(Assessment::Bad, text).about(families, RelatedChecks::Logs(technique))
         }
         (false, 0) => {
             Fact::new(Assessment::Note, format!("{name} scan: no line, and the sensor wants none ({families})"))

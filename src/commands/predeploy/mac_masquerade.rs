@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Assessment, Fact, PredeployQuestion, PredeploySubject, QuestionAnswer, link_file};
+use super::{
+    Assessment, Fact, Families, PredeployQuestion, PredeploySubject, QuestionAnswer, RelatedChecks, link_file,
+};
 use crate::lab::HOST_MAC;
 use crate::net::Mac;
 use crate::sensor::mac_vendor::Vendor;
@@ -28,15 +30,20 @@ fn mac(subject: &PredeploySubject) -> Fact {
     let vendor = subject.vendors.lookup(mac);
     let names = names(&vendor);
     if vendor.is_raspberry_pi() {
-        return Fact::new(Assessment::Bad, format!("the MAC address {mac} says Raspberry Pi ({names})"));
+        let text = format!("the MAC address {mac} says Raspberry Pi ({names})");
+        return Fact::new(Assessment::Bad, text).fixed_by(ANOTHER_MAC).about(&Families::default(), RelatedChecks::Mac);
     }
     let wanted = subject.scenario.host.vendor.as_deref();
     let is_wanted = wanted.is_none_or(|wanted| says(&vendor, wanted));
     match wanted.filter(|_| !is_wanted) {
-        Some(wanted) => Fact::new(Assessment::Bad, format!("the MAC address {mac} does not say {wanted:?} ({names})")),
+        Some(wanted) => Fact::new(Assessment::Bad, format!("the MAC address {mac} does not say {wanted:?} ({names})"))
+            .about(&Families::default(), RelatedChecks::Mac),
         None => Fact::new(Assessment::Good, format!("the MAC address {mac}: {names}")),
     }
 }
+
+const ANOTHER_MAC: &str = "set `mac` in [host] of the sensor to an address of another vendor; `scanlab generate` writes \
+                           the .link file that applies it";
 
 fn says(vendor: &Vendor, wanted: &str) -> bool {
     let wanted = wanted.to_ascii_lowercase();

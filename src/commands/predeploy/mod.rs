@@ -13,6 +13,7 @@ mod blame;
 mod counted;
 mod delivered;
 mod endurance;
+mod fact;
 mod fresh;
 mod holes;
 mod inbound_peers;
@@ -47,7 +48,8 @@ use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{LinkFile, Sensor};
 use crate::text::group::grouped;
 
-pub use answers::{Answers, Assessment, Fact, PredeployQuestion, QuestionAnswer};
+pub use answers::{Answers, Assessment, PredeployQuestion, QuestionAnswer};
+pub use fact::{Fact, Families, RelatedChecks};
 
 use self::ban_list::BanList;
 use self::endurance::Endured;
@@ -172,10 +174,10 @@ impl PredeployFindings {
 fn answers_of(subject: &PredeploySubject, measured: &Measured) -> Answers {
     Answers(vec![
         lockout::answer(subject, measured),
+        unexpected_open::answer(subject, measured),
+        mac_masquerade::answer(subject),
         log_lines::answer(subject, measured),
         attacker_view::answer(subject, measured),
-        mac_masquerade::answer(subject),
-        unexpected_open::answer(subject, measured),
     ])
 }
 
@@ -227,7 +229,7 @@ fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioRepor
         };
         let checks = report.checks.len();
         let text = format!("{count} not as expected, of {checks} (--verbose tells all); the first: {}", first.name());
-        facts.push(Fact::new(Assessment::Bad, text));
+        facts.push(Fact::new(Assessment::Bad, text).about(&Families::default(), RelatedChecks::All));
     }
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {
         facts.extend(inbound_peers::sensor_change(subject, callers));
@@ -290,11 +292,11 @@ fn listener(port: Port) -> HostService {
 }
 
 /// Merges equal results of both families: `over IPv4 and IPv6`.
-fn merge_families<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(String, T)> {
+fn merge_families<T: PartialEq>(of: Vec<(Family, T)>) -> Vec<(Families, T)> {
     let names = |mut families: Vec<Family>| {
         families.sort();
         families.dedup();
-        families.into_iter().map(Family::title).collect::<Vec<_>>().join(" and ")
+        Families(families)
     };
     let groups = grouped(of.into_iter().map(|(family, what)| (what, family)));
     groups.into_iter().map(|(what, families)| (names(families), what)).collect()

@@ -115,7 +115,8 @@ impl ReplyChange {
             }
         };
         let family = self.family.title();
-        Fact::new(tone, format!("what the host sends in an SSH connection leaves over {family} {what}: {}", self.place))
+        let text = format!("what the host sends in an SSH connection leaves over {family} {what}");
+        Fact::new(tone, text).by(vec![self.place.clone()])
     }
 }
 

@@ -14,11 +14,10 @@ pub fn meant(subject: &PredeploySubject) -> Vec<Fact> {
     let outside = subject.admins.iter().filter(|admin| !subject.sensor.ssh_from.contains(**admin));
     let kept_out = outside.map(|admin| {
         let text = format!(
-            "you log in from {admin}, and the sensor does not let you in over SSH: its `ssh_from` names {}; add the address \
-             that you come from",
+            "you log in from {admin}, and the sensor does not let you in over SSH: its `ssh_from` names {}",
             of_family(networks, Family::from_address(*admin))
         );
-        Fact::new(Assessment::Bad, text)
+        Fact::new(Assessment::Bad, text).fixed_by("add the address that you log in from to `ssh_from`").of_sensor(true)
     });
     kept_out.chain(unused).collect()
 }

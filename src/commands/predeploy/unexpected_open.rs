@@ -1,18 +1,21 @@
 //! The question of unexpected openings: packets that are accepted in addition to SSH and the honeypot.
 
+use super::blame::blame;
 use super::holes::Hole;
 use super::other_protocols::OtherProtocol;
 use super::scans::intended;
 use super::{
-    Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, beyond, inbound_peers,
-    merge_families,
+    Assessment, Fact, Families, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, RelatedChecks, beyond,
+    inbound_peers, merge_families,
 };
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::net::port::PortSet;
+use crate::probe::path::StepVerdict;
 use crate::probe::probe_group::ProbeGroup;
 use crate::probe::scan::{FilterVerdict, Technique};
 use crate::sensor::Deny;
+use crate::text::group::once;
 
 pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let wanted: PortSet = intended(subject.sensor).into_iter().collect();
@@ -21,7 +24,7 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     let open = families.iter().map(|family| (*family, let_in(measured, Technique::Syn, *family).difference(&wanted)));
     for (families, ports) in merge_families(open.collect()) {
         let fact = of_tcp(subject, measured, &families, &ports);
-        let is_contradicted = measured.holes.iter().any(|hole| families.contains(hole.family.title()));
+        let is_contradicted = measured.holes.iter().any(|hole| families.contains(hole.family));
         facts.extend(Some(fact).filter(|fact| fact.tone != Assessment::Good || !is_contradicted));
     }
     facts.extend(beyond::facts(subject, measured));
@@ -71,7 +74,7 @@ fn is_met(measured: &Measured, hole: &Hole, line: usize, wanted: &PortSet) -> bo
     groups.any(|group| names(group) && (hole.is_udp() || hole.is_served() == is_wanted(group)))
 }
 
-fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &str, ports: &PortSet) -> Fact {
+fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &Families, ports: &PortSet) -> Fact {
     let everything = ports.len() + intended(subject.sensor).len() >= measured.tried.len();
     if ports.is_empty() {
         let count = measured.tried.len();
@@ -84,7 +87,7 @@ fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &str, ports
             format!("TCP over {families}: only what the sensor serves is let in; {how}"),
         );
     }
-    let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(family.title()));
+    let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(*family));
     let text = match (everything, has_no_rules) {
         (true, true) => format!("everything, over {families}: there are no rules for it"),
         (true, false) => format!("everything: TCP over {families} is let in on every port"),
@@ -93,10 +96,22 @@ fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &str, ports
             format!("TCP {verb} {} over {families}: let in, and the sensor serves nothing there", in_words(ports))
         }
     };
-    Fact::new(Assessment::Bad, text)
+    let rules = families.0.iter().flat_map(|family| accepting(subject, measured, *family, ports));
+    Fact::new(Assessment::Bad, text).by(once(rules)).about(families, RelatedChecks::Connections(ports.clone()))
 }
 
-fn in_words(ports: &PortSet) -> String {
+/// The rules that accept a SYN to one of these ports.
+fn accepting(subject: &PredeploySubject, measured: &Measured, family: Family, ports: &PortSet) -> Vec<String> {
+    let of = measured.doors.groups.iter().filter(|group| {
+        let is_asked = group.first.technique == Technique::Syn && group.first.family() == family;
+        is_asked && !group.ports().intersection(ports).is_empty()
+    });
+    let last = of.filter_map(|group| group.observation.path.as_ref()?.steps.last().cloned());
+    blame(subject, family, &last.filter(|step| step.verdict == StepVerdict::Accept).collect::<Vec<_>>())
+}
+
+/// The ports; after the first ranges the others are counted.
+pub(super) fn in_words(ports: &PortSet) -> String {
     let text = ports.to_string();
     match text.match_indices(',').nth(RANGES) {
         Some((end, _)) => format!("{} and others ({} in all)", text[..end].replace(',', ", "), ports.len()),
@@ -107,7 +122,7 @@ fn in_words(ports: &PortSet) -> String {
 /// The number of port ranges that are listed before the rest is counted.
 const RANGES: usize = 8;
 
-fn of_udp(subject: &PredeploySubject, families: &str, ports: &PortSet) -> Option<Fact> {
+fn of_udp(subject: &PredeploySubject, families: &Families, ports: &PortSet) -> Option<Fact> {
     if ports.is_empty() {
         return Some(Fact::new(
             Assessment::Good,
@@ -139,7 +154,7 @@ fn of_others((family, open): &(Family, Vec<OtherProtocol>)) -> (Family, (String,
     (*family, (names(true), names(false)))
 }
 
-fn other_fact(subject: &PredeploySubject, families: &str, let_in: &str, kept_out: &str) -> Fact {
+fn other_fact(subject: &PredeploySubject, families: &Families, let_in: &str, kept_out: &str) -> Fact {
     match (let_in.is_empty(), subject.sensor.deny) {
         (true, _) => Fact::new(Assessment::Good, format!("other protocols over {families}: {kept_out} are kept out")),
         (false, Deny::Tcp) => Fact::new(

@@ -9,7 +9,10 @@ pub fn verdict(report: &Report) -> (&'static str, String) {
     match report.deployment() {
         Deployment::Safe => ("matched", "Safe to deploy".to_owned()),
         Deployment::FlavoursDiffer => ("mismatched", "Do not deploy: nft and legacy do not do the same".to_owned()),
-        Deployment::Unknown => ("not-run", "Cannot tell: not everything could be checked".to_owned()),
+        Deployment::Unknown { unknown } => {
+            let things = counted(unknown, "thing", "things");
+            ("not-run", format!("Cannot tell: {things} could not be checked"))
+        }
         Deployment::Unsafe { reasons } => {
             ("mismatched", format!("Do not deploy: {}", counted(reasons, "reason", "reasons")))
         }

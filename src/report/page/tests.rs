@@ -260,7 +260,7 @@ fn a_red_verdict_has_no_green_bar() {
         .for_each(|check| check.outcome = Outcome::Matched);
     report.summary = report.scenarios.as_deref().map(CheckCounts::count);
     assert!(page(&report).contains("<svg class=\"bar\""), "the verdict is green as well");
-    let fact = Fact { tone: Assessment::Bad, text: "SSH is not let in".to_owned(), line: None };
+    let fact = Fact::new(Assessment::Bad, "SSH is not let in");
     let question = PredeployQuestion::LockedOut;
     let asks = question.text();
     let answer =

@@ -196,7 +196,7 @@ fn without_a_ruleset_of_ones_own_each_row_has_its_line() {
 /// A reason not to deploy is shown at its entry in the sensor file, and is no difference of flavours.
 #[test]
 fn a_reason_not_to_deploy_stands_at_the_entry_of_the_sensor() {
-    let fact = Fact { tone: Assessment::Bad, text: "nobody gets in".to_owned(), line: None };
+    let fact = Fact::new(Assessment::Bad, "nobody gets in");
     let question = PredeployQuestion::LockedOut;
     let answer = QuestionAnswer {
         question,
