@@ -35,7 +35,7 @@ pub enum PacketField {
 pub const FIELDS: usize = 11;
 
 /// A set of packets: those with every field in its set and with the results in `answers` for each match.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Region {
     sets: [Values; FIELDS],
     answers: BTreeMap<String, bool>,
@@ -79,9 +79,16 @@ impl Region {
         (known == answer).then_some(region)
     }
 
+    /// True if they have no packet in common.
+    pub fn is_disjoint(&self, other: &Region) -> bool {
+        let contradicts = |(key, answer): (&String, &bool)| self.answers.get(key).is_some_and(|own| own != answer);
+        self.sets.iter().zip(&other.sets).any(|(own, others)| own.is_disjoint(others))
+            || other.answers.iter().any(contradicts)
+    }
+
     /// The packets that are in `other` as well; `None` if there are none.
     pub fn intersection(&self, other: &Region) -> Option<Region> {
-        if self.sets.iter().zip(&other.sets).any(|(own, others)| own.is_disjoint(others)) {
+        if self.is_disjoint(other) {
             return None;
         }
         let mut region = self.clone();
@@ -89,6 +96,17 @@ impl Region {
             *own = own.intersection(others);
         }
         other.answers.iter().try_fold(region, |region, (key, answer)| region.answered(key, *answer))
+    }
+
+    /// The number of ranges of its fields.
+    pub fn ranges(&self) -> usize {
+        self.sets.iter().map(Values::count).sum()
+    }
+
+    /// The packets of disjoint `regions` that are not in `other`.
+    pub fn without(regions: Vec<Region>, other: &Region) -> Vec<Region> {
+        let parts = |region: Region| if region.is_disjoint(other) { vec![region] } else { region.difference(other) };
+        regions.into_iter().flat_map(parts).collect()
     }
 
     /// The packets that are not in `other`, as disjoint regions.

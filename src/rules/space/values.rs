@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Ranges that are sorted and do not touch. A copy shares them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Values(Arc<[(u128, u128)]>);
 
 impl Values {
@@ -29,12 +29,17 @@ impl Values {
 
     /// The numbers in both.
     pub fn intersection(&self, other: &Values) -> Values {
-        if Arc::ptr_eq(&self.0, &other.0) { self.clone() } else { Values(self.common(other).collect()) }
+        if Arc::ptr_eq(&self.0, &other.0) {
+            self.clone()
+        } else {
+            Values(common(self.near(other), other.near(self)).collect())
+        }
     }
 
     /// True if they have no number in common.
     pub fn is_disjoint(&self, other: &Values) -> bool {
-        self.common(other).next().is_none()
+        let is_same = Arc::ptr_eq(&self.0, &other.0) && !self.is_empty();
+        !is_same && common(self.near(other), other.near(self)).next().is_none()
     }
 
     /// The numbers in either.
@@ -44,34 +49,21 @@ impl Values {
 
     /// The numbers in this one only.
     pub fn difference(&self, other: &Values) -> Values {
-        Values(self.common(&other.others()).collect())
+        let is_same = Arc::ptr_eq(&self.0, &other.0);
+        if is_same { Values(Arc::from([])) } else { Values(common(&self.0, &others(other.near(self))).collect()) }
     }
 
-    /// All numbers that it does not contain.
-    fn others(&self) -> Values {
-        let starts = std::iter::once(Some(0)).chain(self.0.iter().map(|(_, last)| last.checked_add(1)));
-        let ends = self.0.iter().map(|(first, _)| first.checked_sub(1)).chain([Some(u128::MAX)]);
-        let ranges = starts.zip(ends).filter_map(|(start, end)| Some((start?, end?)));
-        Values(ranges.filter(|(start, end)| start <= end).collect())
+    /// Those of its ranges that lie between the first and the last number of `other`, or overlap one of them.
+    fn near(&self, other: &Values) -> &[(u128, u128)] {
+        let (Some((first, _)), Some((_, last))) = (other.0.first(), other.0.last()) else { return &[] };
+        let start = self.0.partition_point(|range| range.1 < *first);
+        let length = self.0[start..].partition_point(|range| range.0 <= *last);
+        &self.0[start..start + length]
     }
 
-    /// The common ranges. One step for each pair of ranges that may overlap, since both are sorted.
-    fn common<'v>(&'v self, other: &'v Values) -> impl Iterator<Item = (u128, u128)> + 'v {
-        let (mut one, mut two) = (self.0.iter().peekable(), other.0.iter().peekable());
-        std::iter::from_fn(move || {
-            while let (Some((first, last)), Some((start, end))) = (one.peek(), two.peek()) {
-                let both = (*first.max(start), *last.min(end));
-                if last <= end {
-                    one.next();
-                } else {
-                    two.next();
-                }
-                if both.0 <= both.1 {
-                    return Some(both);
-                }
-            }
-            None
-        })
+    /// The number of its ranges.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// True if it is empty.
@@ -81,13 +73,40 @@ impl Values {
 
     /// True if it contains this number.
     pub fn contains(&self, number: u128) -> bool {
-        self.0.iter().any(|(first, last)| (first..=last).contains(&&number))
+        self.0.get(self.0.partition_point(|range| range.1 < number)).is_some_and(|range| range.0 <= number)
     }
 
     /// Its ranges.
     pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u128>> + '_ {
         self.0.iter().map(|(first, last)| *first..=*last)
     }
+}
+
+/// All numbers that are not in `ranges`.
+fn others(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
+    let starts = std::iter::once(Some(0)).chain(ranges.iter().map(|(_, last)| last.checked_add(1)));
+    let ends = ranges.iter().map(|(first, _)| first.checked_sub(1)).chain([Some(u128::MAX)]);
+    let between = starts.zip(ends).filter_map(|(start, end)| Some((start?, end?)));
+    between.filter(|(start, end)| start <= end).collect()
+}
+
+/// The common ranges. One step for each pair of ranges that may overlap, since both are sorted.
+fn common(one: &[(u128, u128)], two: &[(u128, u128)]) -> impl Iterator<Item = (u128, u128)> {
+    let (mut one, mut two) = (one.iter().peekable(), two.iter().peekable());
+    std::iter::from_fn(move || {
+        while let (Some((first, last)), Some((start, end))) = (one.peek(), two.peek()) {
+            let both = (*first.max(start), *last.min(end));
+            if last <= end {
+                one.next();
+            } else {
+                two.next();
+            }
+            if both.0 <= both.1 {
+                return Some(both);
+            }
+        }
+        None
+    })
 }
 
 #[cfg(test)]
