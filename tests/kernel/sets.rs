@@ -55,6 +55,9 @@ struct Tried {
     packets: usize,
     dead: usize,
     equal: usize,
+    /// Rulesets without a verdict, since the lab could not measure: with iptables-legacy, a match that drops a packet by
+    /// itself is not always traced.
+    unmeasured: usize,
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn random_packets_match_the_rules_that_the_sets_say() {
     }
     println!("{tried:?} in {:?}", start.elapsed());
     assert!(wrong.is_empty(), "the sets and the kernel disagree, see above: {wrong:?}");
-    assert!(tried.rulesets > 0 && tried.packets > 100, "{tried:?}");
+    assert!(tried.rulesets > 10 * tried.unmeasured && tried.packets > 100, "{tried:?}");
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -102,7 +105,14 @@ fn try_seed(seed: u64, family: Family, tried: &mut Tried) -> std::result::Result
     let case = Case { family, flavour, listing: &listing, stimuli };
     let told = |what: String| format!("{what}\n{flavour:?}\n{ruleset}");
     for limits in [LimitOverride::Wide, LimitOverride::Dry] {
-        let found = case.send(&case.listing.source, limits).map_err(|error| told(error.to_string()))?;
+        let found = match case.send(&case.listing.source, limits) {
+            Err(error @ Error::CannotMeasure(_)) => {
+                println!("seed {seed}, {family}, not measured: {error}");
+                tried.unmeasured += 1;
+                return Ok(());
+            }
+            found => found.map_err(|error| told(error.to_string()))?,
+        };
         // iptables refuses a few random rulesets; those prove nothing.
         let Some(responses) = found else { return Ok(()) };
         if let Some(what) = disagreement(&sets, &responses) {
