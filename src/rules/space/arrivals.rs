@@ -5,6 +5,9 @@ use std::rc::Rc;
 use super::sets::{Arrivals, Sets};
 use super::walk::TableWalk;
 
+/// The maximum number of jumps on the way to a rule for which only the packets of these jumps are followed.
+const JUMPS: usize = 16;
+
 impl Sets<'_> {
     /// The packets that reach rule `number` of `chain` and match it.
     pub fn arrivals(&self, table: &str, chain: &str, number: usize) -> Rc<Arrivals> {
@@ -34,7 +37,11 @@ impl Sets<'_> {
             let mut walk = TableWalk::new(self, table);
             walk.wanted = Some((place, number - 1));
             let parts = self.space.universe(name, hook);
-            parts.iter().filter_map(|part| part.intersection(own)).for_each(|part| walk.begin(hook, part));
+            let entries = table.entries(place, hook, JUMPS).unwrap_or_else(|| Rc::from([own.clone()]));
+            let entries = entries.iter().filter_map(|entry| entry.intersection(own));
+            for entry in entries {
+                parts.iter().filter_map(|part| part.intersection(&entry)).for_each(|part| walk.begin(hook, part));
+            }
             arrivals.is_all &= walk.is_done();
             arrivals.found.extend(walk.arrivals.into_iter().map(|region| (hook, region)));
         }

@@ -8,6 +8,7 @@
 //! Nothing here decides a verdict: if there is no proof, the set yields a packet, and the lab sends it.
 
 mod arrivals;
+mod blocks;
 mod compare;
 mod describe;
 mod led;

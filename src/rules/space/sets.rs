@@ -1,10 +1,11 @@
 //! A ruleset with the packets that match each of its rules: made once, for all walks through it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::blocks::Blocks;
 use super::region::Region;
 use super::universe::Space;
 use crate::net::Family;
@@ -40,9 +41,9 @@ impl Arrivals {
     }
 }
 
-/// The maximum number of steps of all walks together: a few seconds. A ruleset of a few hundred rules needs some
-/// thousands.
-const STEPS: usize = 20_000_000;
+/// The maximum number of steps of all walks together: less than twenty seconds. A ruleset of a few hundred rules needs
+/// some thousands, and one of ten thousand rules some millions.
+const STEPS: usize = 200_000_000;
 
 impl<'a> Sets<'a> {
     /// The sets of `listing`, which is one of the rulesets of `space`.
@@ -60,11 +61,20 @@ impl<'a> Sets<'a> {
 #[derive(Debug)]
 pub(super) struct TableSets<'a> {
     pub chains: Vec<ChainSets<'a>>,
+    /// The rules that lead to each chain.
+    callers: Vec<Vec<RulePosition>>,
+    entries: RefCell<HashMap<(usize, &'static str), Entries>>,
     /// The chains that packets reach from the chain of each hook.
     reached: [HashSet<usize>; HOOKS.len()],
     /// The chains and targets of rules with a limit.
     limited: HashSet<(&'a str, Arc<str>)>,
 }
+
+/// Disjoint sets that have all packets which come to a chain; `None` for all packets.
+type Entries = Option<Rc<[Region]>>;
+
+/// The index of a chain, and of a rule in it.
+pub(super) type RulePosition = (usize, usize);
 
 /// A chain.
 #[derive(Debug)]
@@ -73,6 +83,7 @@ pub(super) struct ChainSets<'a> {
     pub line: Option<usize>,
     pub drops: bool,
     pub rules: Vec<RuleSets<'a>>,
+    blocks: OnceCell<Blocks>,
 }
 
 /// A rule.
@@ -118,7 +129,40 @@ impl<'a> TableSets<'a> {
             let rules = text.rules.iter().zip(&chain.rules).filter(|(text, _)| text.limit().is_some());
             rules.map(|(_, rule)| (chain.name, Arc::clone(&rule.does)))
         });
-        TableSets { limited: limited.collect(), reached: HOOKS.map(|hook| reached_from(&chains, hook)), chains }
+        let (limited, callers) = (limited.collect(), callers(&chains));
+        let entries = RefCell::default();
+        TableSets { limited, callers, entries, reached: HOOKS.map(|hook| reached_from(&chains, hook)), chains }
+    }
+
+    /// The packets that come to `chain` from the chain `hook`.
+    pub fn entries(&self, chain: usize, hook: &'static str, depth: usize) -> Entries {
+        if self.chains[chain].name == hook || depth == 0 {
+            return None;
+        }
+        if let Some(known) = self.entries.borrow().get(&(chain, hook)) {
+            return known.clone();
+        }
+        // Chains that jump to each other come to an end here; the kernel refuses them.
+        self.entries.borrow_mut().insert((chain, hook), None);
+        let found = self.find_entries(chain, hook, depth).map(Rc::from);
+        self.entries.borrow_mut().insert((chain, hook), found.clone());
+        found
+    }
+
+    fn find_entries(&self, chain: usize, hook: &'static str, depth: usize) -> Option<Vec<Region>> {
+        let mut disjoint: Vec<Region> = Vec::new();
+        for (from, index) in &self.callers[chain] {
+            let Some(jump) = &self.chains[*from].rules[*index].region else { continue };
+            let before = self.entries(*from, hook, depth - 1).unwrap_or_else(|| Rc::from([jump.clone()]));
+            for entry in before.iter().filter_map(|before| before.intersection(jump)) {
+                let fresh = disjoint.iter().fold(vec![entry], Region::without);
+                disjoint.extend(fresh);
+            }
+            if disjoint.len() > ENTRIES {
+                return None;
+            }
+        }
+        Some(disjoint)
     }
 
     pub fn chain(&self, name: &str) -> Option<&ChainSets<'a>> {
@@ -134,6 +178,19 @@ impl<'a> TableSets<'a> {
     pub fn hooks_of(&self, chain: usize) -> impl Iterator<Item = &'static str> {
         HOOKS.into_iter().zip(&self.reached).filter(move |(_, reached)| reached.contains(&chain)).map(|(hook, _)| hook)
     }
+}
+
+/// The maximum number of sets that lead to a chain.
+const ENTRIES: usize = 16;
+
+fn callers(chains: &[ChainSets]) -> Vec<Vec<RulePosition>> {
+    let mut callers = vec![Vec::new(); chains.len()];
+    for (from, chain) in chains.iter().enumerate() {
+        for (index, to) in chain.rules.iter().enumerate().filter_map(|(index, rule)| Some((index, rule.act.chain()?))) {
+            callers[to].push((from, index));
+        }
+    }
+    callers
 }
 
 fn reached_from(chains: &[ChainSets], hook: &str) -> HashSet<usize> {
@@ -152,7 +209,13 @@ impl<'a> ChainSets<'a> {
         let mut alike: HashMap<(String, Arc<str>), usize> = HashMap::new();
         let rules =
             chain.rules.iter().map(|rule| RuleSets::new(space, &chain.name, rule, numbers, &mut alike)).collect();
-        ChainSets { name: &chain.name, line: chain.line, drops: chain.policy == Some(Policy::Drop), rules }
+        let (drops, blocks) = (chain.policy == Some(Policy::Drop), OnceCell::new());
+        ChainSets { name: &chain.name, line: chain.line, drops, rules, blocks }
+    }
+
+    /// Its blocks of rules.
+    pub fn blocks(&self, space: &Space) -> &Blocks {
+        self.blocks.get_or_init(|| Blocks::new(space, &self.rules))
     }
 }
 

@@ -1,7 +1,9 @@
 use super::*;
 use crate::error::Source;
-use crate::net::{Family, InterfaceName};
-use crate::rules::iptables_save::Listing;
+use crate::net::port::Port;
+use crate::net::{Family, InterfaceName, number};
+use crate::rules::iptables_save::{Listing, MatchResult, Packet};
+use crate::wire::headers::Content;
 
 fn listing(rules: &[&str]) -> Listing {
     let text = format!("*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:LAN - [0:0]\n{}\nCOMMIT\n", rules.join("\n"));
@@ -192,4 +194,129 @@ fn without_steps_nothing_is_proved() {
     assert!(sets.leaves(("filter", "INPUT"), &start).is_err());
     let arrivals = sets.arrivals("filter", "INPUT", 21);
     assert!(!arrivals.is_all && arrivals.found.is_empty());
+}
+
+/// The same numbers every time (a linear congruential generator, Knuth's constants).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn rule(&mut self, chain: &str, targets: &[&str]) -> String {
+        let (network, port, other) = (self.below(64), self.below(64), self.below(64));
+        let (network, ports) =
+            (format!("10.0.0.{}/{}", network * 4, 27 + self.below(6)), format!("{port}:{}", port + 3));
+        let asked = match self.below(8) {
+            0..=2 => format!("-s {network}"),
+            3 | 4 => format!("-p tcp --dport {port}"),
+            5 => format!("-p udp --sport {ports}"),
+            6 => format!("-s {network} -p tcp --dport {ports}"),
+            _ => format!("-p tcp -m multiport --dports {port},{other}"),
+        };
+        format!("-A {chain} {asked} -j {}", targets[self.below(targets.len())])
+    }
+
+    fn packet(&mut self) -> Packet {
+        let (source, destination) = (Port(self.below(64) as u16), Port(self.below(64) as u16));
+        let (protocol, content) = match self.below(2) {
+            0 => (6, Content::Tcp { source, destination, flags: 2 }),
+            _ => (17, Content::Udp { source, destination }),
+        };
+        Packet {
+            family: Family::Ipv4,
+            in_interface: Some("eth0".to_owned()),
+            out_interface: None,
+            source: [10, 0, 0, self.below(256) as u8].into(),
+            destination: [203, 0, 113, 10].into(),
+            protocol,
+            content,
+            conntrack: None,
+        }
+    }
+}
+
+/// The rules that a packet matches, by evaluating one after the other.
+fn matched(listing: &Listing, chain: &str, packet: &Packet, found: &mut Vec<(String, usize)>) -> bool {
+    let rules = &listing.chain("filter", chain).expect("the chain").rules;
+    for (number, rule) in (1..).zip(rules).filter(|(_, rule)| rule.answer(packet) == MatchResult::Yes) {
+        found.push((chain.to_owned(), number));
+        let target = rule.target.as_ref().map_or("", |target| target.name.as_str());
+        match target {
+            "LAN" if matched(listing, "LAN", packet, found) => return true,
+            "RETURN" => return false,
+            "ACCEPT" | "DROP" => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Long chains are walked in blocks, and packets of a user chain from its jumps on: both have the packets that one rule
+/// after the other has.
+#[test]
+fn arrivals_in_long_chains_are_those_of_one_rule_after_the_other() {
+    for seed in 1..=6 {
+        let mut numbers = Numbers(seed);
+        let mut rules: Vec<String> =
+            (0..300).map(|_| numbers.rule("INPUT", &["ACCEPT", "DROP", "DROP", "LOG", "LOG"])).collect();
+        let lan = (0..150).map(|_| numbers.rule("LAN", &["DROP", "LOG", "RETURN"]));
+        rules.extend(lan.collect::<Vec<_>>());
+        for _ in 0..3 {
+            let at = numbers.below(300);
+            rules.insert(at, numbers.rule("INPUT", &["LAN"]));
+        }
+        let listing = listing(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+        let sets = Sets::new(Space::new(&[&listing], &InterfaceName::default()), &listing);
+        let packets: Vec<(Region, Vec<(String, usize)>)> = (0..300)
+            .map(|_| {
+                let packet = numbers.packet();
+                let mut found = Vec::new();
+                matched(&listing, "INPUT", &packet, &mut found);
+                (point(&sets.space, &packet), found)
+            })
+            .collect();
+        for at in listing.placed_rules() {
+            let arrivals = sets.arrivals(at.table, at.chain, at.number);
+            assert!(arrivals.is_all, "{seed}: {}", at.rule.text);
+            for (packet, found) in &packets {
+                let is_matched = found.contains(&(at.chain.to_owned(), at.number));
+                let has = arrivals.may_be(|_, region| !region.is_disjoint(packet));
+                assert_eq!(has, is_matched, "{seed}: {}, {}", at.rule.text, sets.space.describe(packet));
+            }
+        }
+    }
+}
+
+fn point(space: &Space, packet: &Packet) -> Region {
+    let one = |value: u128| Values::these([value]);
+    let port = |port: Option<Port>| one(port.map_or(0, |port| port.0.into()));
+    let all = [
+        (PacketField::Protocol, one(packet.protocol.into())),
+        (PacketField::Source, one(number(packet.source))),
+        (PacketField::In, one(0)),
+        (PacketField::SourcePort, port(packet.content.source_port())),
+        (PacketField::DestinationPort, port(packet.content.destination_port())),
+        (PacketField::Flags, one(2)),
+        (PacketField::Whole, one(1)),
+    ];
+    all.iter().fold(space.everything.clone(), |region, (field, values)| region.with(*field, values).expect("a packet"))
+}
+
+/// Chains that jump to each other, which the kernel refuses, and many ways to a chain end in time.
+#[test]
+fn loops_and_many_ways_to_a_chain_end() {
+    let layer =
+        |from: usize| (0..8).flat_map(move |at| (0..8).map(move |to| format!("-A c{from}x{at} -j c{}x{to}", from + 1)));
+    let rules: Vec<String> = (0..20).flat_map(layer).chain(["-A c20x0 -j c0x0".to_owned()]).collect();
+    let chains: String = (0..=20).flat_map(|from| (0..8).map(move |at| format!(":c{from}x{at} - [0:0]\n"))).collect();
+    let text = format!(
+        "*filter\n:INPUT DROP [0:0]\n{chains}-A INPUT -j c0x0\n{}\n-A c20x7 -p tcp -j LOG\nCOMMIT\n",
+        rules.join("\n")
+    );
+    let listing = Listing::parse(Family::Ipv4, &Source { name: "rules.v4".into(), text: text.into() });
+    let sets = Sets::new(Space::new(&[&listing], &InterfaceName::default()), &listing);
+    assert!(!sets.arrivals("filter", "c20x7", 1).is_all);
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::TooMany;
+use super::blocks::Block;
 use super::region::Region;
-use super::sets::{Act, ChainSets, MemoryMatch, RuleSets, Sets, TableSets};
+use super::sets::{Act, ChainSets, MemoryMatch, RulePosition, RuleSets, Sets, TableSets};
 
 /// Packets that match the same rules, and their result in this table.
 #[derive(Debug, Clone)]
@@ -31,10 +32,16 @@ pub(super) enum Deed<'a> {
 }
 
 /// The maximum number of steps of one walk.
-const STEPS: usize = 60_000;
+const STEPS: usize = 2_000_000;
 
 /// The number of steps that a split counts as, since its parts are copied.
 const SPLIT: usize = 8;
+
+/// The number of ranges that are copied in the time of one step.
+const RANGES: usize = 32;
+
+/// The number of steps that a set counts as which reaches the wanted rule, since it is kept.
+const ARRIVAL: usize = 100;
 
 impl<'a> Sets<'a> {
     /// The results of the packets of `start` in the chain `hook` of `table`.
@@ -80,9 +87,6 @@ enum PendingSet<'a> {
     /// The rule matches them.
     Acted(Here<'a>, RulePosition),
 }
-
-/// The index of a chain, and of a rule in it.
-type RulePosition = (usize, usize);
 
 /// Packets at a rule.
 #[derive(Clone)]
@@ -165,6 +169,9 @@ impl<'s, 'a> TableWalk<'s, 'a> {
                 }
                 continue;
             };
+            if let Some(block) = self.block(&here) {
+                return self.pass(here, block);
+            }
             let place = (here.chain, here.index);
             here.index += 1;
             let is_wanted = self.wanted == Some(place);
@@ -174,15 +181,38 @@ impl<'s, 'a> TableWalk<'s, 'a> {
             let Some(required) = &rule.region else { continue };
             let Some(inside) = here.region.intersection(required) else { continue };
             if is_wanted {
-                return self.arrivals.push(inside);
+                return if self.may_take(ARRIVAL) { self.arrivals.push(inside) } else { self.give_up() };
             }
             return self.split(here, place, required, inside);
         }
     }
 
+    /// The block of rules that begins here, if the walk goes to a rule after it.
+    fn block(&self, here: &Here) -> Option<Block<'s>> {
+        let (chain, index) = self.wanted?;
+        let rules = self.chain(here.chain);
+        let end = if chain == here.chain && index >= here.index { index } else { rules.rules.len() };
+        rules.blocks(&self.sets.space).at(here.index, end)
+    }
+
+    /// Follows the packets that go on after a block.
+    fn pass(&mut self, here: Here<'a>, block: Block) {
+        let mut left = vec![here.region.clone()];
+        for ended in block.ended {
+            let copied = left.iter().filter(|region| !region.is_disjoint(ended));
+            let copied: usize = copied.map(|region| SPLIT + (region.ranges() + ended.ranges()) / RANGES).sum();
+            if !self.may_take(left.len() + copied) {
+                return self.give_up();
+            }
+            left = Region::without(left, ended);
+        }
+        let at = |region| PendingSet::At(Here { region, index: block.next, ..here.clone() });
+        self.pending.extend(left.into_iter().rev().map(at));
+    }
+
     /// Splits packets: those `inside` match the rule, and the others go on.
     fn split(&mut self, here: Here<'a>, place: RulePosition, required: &Region, inside: Region) {
-        if !self.may_take(SPLIT) {
+        if !self.may_take(SPLIT + (here.region.ranges() + required.ranges()) / RANGES) {
             return self.give_up();
         }
         let outside = here.region.difference(required);
