@@ -87,26 +87,24 @@ impl Display for Ruleset {
 
 impl Ruleset {
     pub fn draw(random: &mut Random, family: Family) -> Ruleset {
-        let mut tables = Vec::new();
-        for (name, chains, often, most) in TABLES {
-            if random.below(10) < often {
-                let mut draft = Draft { random, family, table: name, rules: Vec::new(), has_more: false };
-                tables.push(draft.table(chains, most));
-            }
-        }
-        Ruleset { tables }
+        Ruleset::draw_tables(random, family, false)
     }
 
     /// A ruleset without nat, whose rules also match fields that nmap and scanlab do not send alike, and change them.
     pub fn draw_of_all_fields(random: &mut Random, family: Family) -> Ruleset {
-        let tables = TABLES.into_iter().filter(|(name, ..)| *name != "nat");
-        let drawn = tables.filter_map(|(name, chains, often, most)| {
-            (random.below(10) < often).then(|| {
-                let mut draft = Draft { random, family, table: name, rules: Vec::new(), has_more: true };
-                draft.table(chains, most)
-            })
-        });
-        Ruleset { tables: drawn.collect() }
+        Ruleset::draw_tables(random, family, true)
+    }
+
+    fn draw_tables(random: &mut Random, family: Family, has_more: bool) -> Ruleset {
+        let mut tables = Vec::new();
+        for (name, chains, often, most) in TABLES {
+            let is_left_out = has_more && name == "nat";
+            if !is_left_out && random.below(10) < often {
+                let mut draft = Draft { random, family, table: name, rules: Vec::new(), has_more };
+                tables.push(draft.table(chains, most));
+            }
+        }
+        Ruleset { tables }
     }
 
     /// Adds rules whose verdict depends on earlier packets: `limit`, `hashlimit`, `recent`, `quota`. None of them
