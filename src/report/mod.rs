@@ -2,6 +2,7 @@
 
 mod answers;
 mod check_location;
+mod check_rows;
 mod columns;
 mod coverage_text;
 mod diff;

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
 
 use super::check_location::{scan, whereabouts};
+use super::check_rows::{CheckRow, rows};
 use super::columns::new_table;
 use super::{
     CheckCounts, Environment, HiddenHost, HostStatus, ProbeRecord, Report, ReportedScenario, coverage_text, explained,
@@ -13,10 +14,9 @@ use super::{
 };
 use crate::intent::check::{Check, Outcome};
 use crate::lab::Capture;
-use crate::net::Family;
-use crate::net::port::{Port, PortSet};
+use crate::net::port::PortSet;
 use crate::text::escape::visible;
-use crate::text::group::{grouped, merged};
+use crate::text::group::grouped;
 
 /// The mismatches and the checks of a run that did not run, with the reason; empty if there are none.
 pub fn red_table(report: &Report, width: u16) -> String {
@@ -96,29 +96,29 @@ fn checks_tables(scenario: &ReportedScenario, width: u16) -> Vec<Table> {
     let (packets, others): (Vec<&Check>, Vec<&Check>) =
         scenario.checks.iter().partition(|check| check.subject.packet().is_some());
     let (packets, others) = (rows(packets), rows(others));
-    let worst = |rows: &[TableRow]| rows.first().map(|row| row.first.outcome);
+    let worst = |rows: &[CheckRow]| rows.first().map(|row| row.first.outcome);
     let packets_first = worst(&packets).is_some_and(|worst_of_packets| Some(worst_of_packets) < worst(&others));
-    let is_there = |rows: &[TableRow]| !rows.is_empty();
+    let is_there = |rows: &[CheckRow]| !rows.is_empty();
     let table_of_packets = is_there(&packets).then(|| packets_table(&packets, width));
     let table_of_others = is_there(&others).then(|| others_table(&others, width));
     let tables = if packets_first { [table_of_packets, table_of_others] } else { [table_of_others, table_of_packets] };
     tables.into_iter().flatten().collect()
 }
 
-fn others_table(rows: &[TableRow], width: u16) -> Table {
+fn others_table(rows: &[CheckRow], width: u16) -> Table {
     let mut table = new_table(width);
     table.set_header(["outcome", "scan", "ports", "family", "expected", "observed"]);
     for row in rows {
-        table.add_row(row.cells());
+        table.add_row(cells(row));
     }
     table
 }
 
-fn packets_table(rows: &[TableRow], width: u16) -> Table {
+fn packets_table(rows: &[CheckRow], width: u16) -> Table {
     let mut table = new_table(width);
     table.set_header(["outcome", "packet", "family", "expected", "observed"]);
     for row in rows {
-        let [outcome, packet, _, family, expected, observed] = row.cells();
+        let [outcome, packet, _, family, expected, observed] = cells(row);
         table.add_row([outcome, packet, family, expected, observed]);
     }
     table
@@ -136,56 +136,16 @@ fn reasons_table(scenario: &ReportedScenario, width: u16) -> Option<Table> {
     (!reasons.is_empty()).then_some(table)
 }
 
-/// Checks that differ only in port and family.
-struct TableRow<'a> {
-    first: &'a Check,
-    ports: Vec<Port>,
-    families: Vec<Family>,
-}
-
-/// The rows of a table, worst outcome first; within an outcome in the order of the checks.
-fn rows(checks: Vec<&Check>) -> Vec<TableRow<'_>> {
-    let row = |first| TableRow {
-        first,
-        ports: first.port.into_iter().collect(),
-        families: first.family.into_iter().collect(),
+fn cells(row: &CheckRow) -> [String; 6] {
+    let Check { outcome, expected, observed, .. } = row.first;
+    let observed = match observed {
+        Some(_) if *outcome == Outcome::Matched => "as expected".to_owned(),
+        Some(observed) => observed.to_string(),
+        None => "not run".to_owned(),
     };
-    let rows = checks.into_iter().map(row);
-    let rows = merged(
-        rows,
-        |one, other| one.families == other.families && one.is_like(other),
-        |row, other| row.ports.extend(other.ports),
-    );
-    let mut rows = merged(
-        rows,
-        |one, other| one.ports == other.ports && one.is_like(other),
-        |row, other| row.families.extend(other.families),
-    );
-    rows.sort_by_key(|row| row.first.outcome);
-    rows
-}
-
-impl TableRow<'_> {
-    fn is_like(&self, other: &TableRow) -> bool {
-        let (one, other) = (self.first, other.first);
-        (one.subject, one.burst_of, one.outcome) == (other.subject, other.burst_of, other.outcome)
-            && (&one.expected, &one.observed, &one.why) == (&other.expected, &other.observed, &other.why)
-    }
-
-    fn cells(&self) -> [String; 6] {
-        let Check { outcome, expected, observed, .. } = self.first;
-        let observed = match observed {
-            Some(_) if *outcome == Outcome::Matched => "as expected".to_owned(),
-            Some(observed) => observed.to_string(),
-            None => "not run".to_owned(),
-        };
-        let ports = self.ports.iter().copied().collect::<PortSet>().to_string();
-        // A table breaks lines at blanks and not at commas.
-        let ports = ports.replace(',', ", ");
-        let cells =
-            [outcome.to_string(), scan(self.first), ports, families(&self.families), expected.to_string(), observed];
-        cells.map(|cell| lines_apart(&visible(&cell)))
-    }
+    let families = row.families.iter().map(|family| family.pick("v4", "v6")).collect::<Vec<_>>().join(" ");
+    [outcome.to_string(), scan(row.first), row.ports(), families, expected.to_string(), observed]
+        .map(|cell| lines_apart(&visible(&cell)))
 }
 
 /// Puts each log prefix on a line of its own if they do not fit on one: a table would break the line at the blank at
@@ -193,11 +153,6 @@ impl TableRow<'_> {
 fn lines_apart(cell: &str) -> String {
     const BESIDE: usize = 18;
     if cell.len() <= BESIDE { cell.to_owned() } else { cell.replace("\" + \"", "\"\n+ \"") }
-}
-
-fn families(families: &[Family]) -> String {
-    let short = |family: &Family| family.pick("v4", "v6");
-    families.iter().map(short).collect::<Vec<_>>().join(" ")
 }
 
 fn summary_line(summary: &CheckCounts) -> String {
