@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::job::{Job, JobResults, Task};
 use super::{HostSummary, ScenarioReport};
@@ -129,6 +130,7 @@ impl Job {
     pub fn report(&self, found: JobResults) -> Result<(ScenarioReport, CheckInputs)> {
         let recordings = self.recordings(&found);
         let lines = found.0.values().flat_map(|of| of.lines.iter().cloned()).collect();
+        let time = found.time();
         let evidence = CheckInputs::new(found);
         let mut checks = self.checks(&evidence)?;
         self.explain(&mut checks, &evidence);
@@ -143,6 +145,7 @@ impl Job {
             checks,
             coverage: self.coverage(&evidence),
             probes: evidence.cells.clone(),
+            time,
         };
         Ok((report, evidence))
     }
@@ -170,6 +173,7 @@ impl Job {
             probes: Vec::new(),
             recordings: Vec::new(),
             lines: Vec::new(),
+            time: Duration::ZERO,
         }
     }
 

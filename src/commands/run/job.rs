@@ -77,6 +77,8 @@ pub struct TaskResult {
     /// Every line that LOG rules have written, in the order of the log.
     pub lines: Vec<String>,
     pub pinned_sysctls: PinnedSysctls,
+    /// The time that the lab took.
+    pub time: Duration,
 }
 
 /// The results of all labs of a job.
@@ -87,6 +89,11 @@ impl JobResults {
     /// The pinned sysctls, which are the same in all labs.
     pub fn pinned_sysctls(&self) -> Option<PinnedSysctls> {
         self.0.values().next().map(|found| found.pinned_sysctls.clone())
+    }
+
+    /// The time that all labs took, added up: those of other scenarios may have run beside them.
+    pub fn time(&self) -> Duration {
+        self.0.values().map(|found| found.time).sum()
     }
 }
 
@@ -135,6 +142,7 @@ impl Job {
 
     /// Does the task in a lab of its own.
     pub fn perform(&self, task: Task) -> Result<TaskResult> {
+        let begin = Instant::now();
         let rulesets: Vec<_> = self.rulesets.iter().map(|(family, source)| (*family, source)).collect();
         let (mut found, rest) = self.in_recorded_lab(&rulesets, |lab| {
             let mut found = TaskResult { pinned_sysctls: lab.pinned_sysctls.clone(), ..TaskResult::default() };
@@ -149,6 +157,7 @@ impl Job {
             Ok(found)
         })?;
         (found.frames, found.lines) = (rest.frames, rest.lines);
+        found.time = begin.elapsed();
         Ok(found)
     }
 

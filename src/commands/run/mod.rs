@@ -9,6 +9,7 @@ mod sysctls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -99,6 +100,8 @@ pub struct ScenarioReport {
     pub lines: Vec<String>,
     /// The worst outcome.
     pub outcome: Outcome,
+    /// The time that its labs took, added up, and that of the search for fixes.
+    pub time: Duration,
 }
 
 impl ScenarioReport {
@@ -211,6 +214,8 @@ impl RunReport {
 /// The report on the results of a job, with the fixes of its mismatches.
 async fn explained(job: &Arc<Job>, found: JobResults, workforce: &LabPool) -> Result<ScenarioReport> {
     let (mut report, evidence) = job.report(found)?;
+    let begin = Instant::now();
     patches::propose(job, &mut report, &evidence, workforce).await?;
+    report.time += begin.elapsed();
     Ok(report)
 }
