@@ -20,7 +20,7 @@ pub struct ReportArguments {
     /// Also write a report to FILE; repeatable
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = destination::<RunFormat>)]
     destinations: Vec<ReportTarget<RunFormat>>,
-    /// Print nothing when all is well, and else only what is mismatched or did not run; files are as without it
+    /// Print only failures; print nothing if everything passed. Report files are unaffected
     #[arg(long, short)]
     quiet: bool,
 }
@@ -109,7 +109,7 @@ impl ReportFiles {
         self.files.write(|format| text(report, format, &table))?;
         match (self.quiet, self.format) {
             (true, _) if status == 0 => Ok(()),
-            (true, RunFormat::Table) => super::print(&report::red_table(report, super::width())),
+            (true, RunFormat::Table) => super::print(&report::failures(report, super::width())),
             // A fragment of JSON, XML or SARIF is no valid document, so `--quiet` does not shorten it.
             (true | false, format) => super::print_inert(&text(report, format, &table)),
         }

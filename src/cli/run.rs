@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Args;
 
@@ -30,6 +31,9 @@ pub struct RunOptions {
     path: Vec<PathBuf>,
     #[command(flatten)]
     report: ReportArguments,
+    /// Show every check, the coverage of each ruleset, and all notes
+    #[arg(long, short)]
+    verbose: bool,
     /// Run only scenarios whose title or file has this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -71,12 +75,15 @@ pub fn default_jobs() -> u16 {
 pub fn run(options: RunOptions) -> Result<ExitCode> {
     spare(options.path.iter().map(PathBuf::as_path), options.written())?;
     let files = options.report.begin()?;
+    let begin = Instant::now();
     files.settle(measure(&options), None, |files, report| {
         let is_idle = report.errors.is_empty() && report.scenarios.as_ref().is_some_and(Vec::is_empty);
         let wanted = options.min_coverage.filter(|_| !is_idle && report.errors.is_empty());
         let covered = wanted.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
-        files.write(&report, status(&report), |report| {
-            report::flavours_block(report, super::width()) + &report::run_table(report, super::width())
+        let (time, width) = (begin.elapsed(), super::width());
+        files.write(&report, status(&report), |report| match options.verbose {
+            true => report::flavours_block(report, width) + &report::run_table(report, width),
+            false => report::run_text(report, time, width),
         })?;
         Ok(ExitCode::from(match status(&report) {
             _ if is_idle => 0,

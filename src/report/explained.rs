@@ -7,35 +7,78 @@
 use std::fmt::Write;
 
 use super::check_location::whereabouts;
+use super::layout::Layout;
 use super::message_template::MessageTemplate;
 use crate::intent::check::{Check, Outcome};
 use crate::intent::explanation::{Cause, Explanation, Patch, RuleRef};
 use crate::text::escape::visible;
 use crate::text::group::{merged, once};
-use crate::text::wrap::hanging;
 
 /// One block for each distinct explanation of a mismatch; prose is wrapped at `width` columns. Known mismatches have a
 /// reason of their own and are left out.
 pub fn blocks(checks: &[Check], width: u16) -> String {
     let mut text = String::new();
     let mut shown: Vec<&str> = Vec::new();
-    for (block, likewise) in in_both_families(shared(checks)) {
-        let families = [Some(&block), likewise.as_ref()].into_iter().flatten().filter_map(Block::family);
-        let families = families.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "  why  {} ({families})", visible(&whereabouts(&block.checks())));
-        text.push_str(&block.body(usize::from(width), &shown));
-        // Without a rule there is no file to name, and the families are in the heading.
-        if let Some(file) = likewise.as_ref().and_then(Block::file) {
-            let _ = writeln!(text, "{INDENT}{} has the same problem on the same line", visible(&file));
-        }
-        shown.extend([Some(&block), likewise.as_ref()].into_iter().flatten().filter_map(Block::diff));
+    for cause in causes(checks) {
+        let _ = writeln!(text, "  why  {} ({})", visible(&whereabouts(&cause.block.checks())), cause.families());
+        text.push_str(&cause.story(Layout::below_table(width), &shown));
+        shown.extend(cause.diffs());
     }
     text
 }
 
+/// A cause of mismatches: the checks that share it, and the block of the other family that has the same text but for the
+/// file name.
+pub struct ExplainedCause<'a> {
+    block: Block<'a>,
+    likewise: Option<Block<'a>>,
+}
+
+/// The causes of the mismatches that are explained, in the order of the checks.
+pub fn causes(checks: &[Check]) -> impl Iterator<Item = ExplainedCause<'_>> {
+    explanations(checks).into_iter().map(|(block, likewise)| ExplainedCause { block, likewise })
+}
+
 /// The distinct explanations of mismatches, each with that of the other family if they differ in the file name only.
 pub(super) fn explanations(checks: &[Check]) -> Vec<(Block<'_>, Option<Block<'_>>)> {
-    in_both_families(shared(checks))
+    let mut blocks = shared(checks);
+    let mut pairs = Vec::new();
+    while !blocks.is_empty() {
+        let block = blocks.remove(0);
+        let likewise = blocks.iter().position(|other| other.same_result(&block));
+        pairs.push((block, likewise.map(|index| blocks.remove(index))));
+    }
+    pairs
+}
+
+impl<'a> ExplainedCause<'a> {
+    /// The checks that share it.
+    pub fn checks(&self) -> Vec<&'a Check> {
+        self.blocks().flat_map(Block::checks).collect()
+    }
+
+    /// The cause in words, the rules, and the fix; a diff that was `shown` is not repeated.
+    pub fn story(&self, layout: Layout, shown: &[&str]) -> String {
+        let mut text = self.block.body(layout, shown);
+        // Without a rule there is no file to name, and the families are in the heading.
+        if let Some(file) = self.likewise.as_ref().and_then(Block::file) {
+            text += &layout.prose(layout.also, &format!("{} has the same problem on the same line", visible(&file)));
+        }
+        text
+    }
+
+    /// The diffs that its story shows.
+    pub fn diffs(&self) -> impl Iterator<Item = &'a str> {
+        self.blocks().filter_map(Block::diff)
+    }
+
+    fn families(&self) -> String {
+        self.blocks().filter_map(Block::family).collect::<Vec<_>>().join(", ")
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block<'a>> {
+        [Some(&self.block), self.likewise.as_ref()].into_iter().flatten()
+    }
 }
 
 /// Checks whose explanations differ only in the parts that [`MessageTemplate`] replaces.
@@ -51,17 +94,6 @@ fn shared(checks: &[Check]) -> Vec<Block<'_>> {
     merged(blocks, Block::is_like, |block, other| block.told.extend(other.told))
 }
 
-/// Each block with the block of the other family that has the same text but for the file name.
-fn in_both_families(mut blocks: Vec<Block<'_>>) -> Vec<(Block<'_>, Option<Block<'_>>)> {
-    let mut pairs = Vec::new();
-    while !blocks.is_empty() {
-        let block = blocks.remove(0);
-        let likewise = blocks.iter().position(|other| other.same_result(&block));
-        pairs.push((block, likewise.map(|index| blocks.remove(index))));
-    }
-    pairs
-}
-
 impl<'a> Block<'a> {
     fn is_like(&self, other: &Block) -> bool {
         let words = |check, told: &Explanation| MessageTemplate::new(check, told).template(&told.words);
@@ -73,7 +105,7 @@ impl<'a> Block<'a> {
     /// True if the other block is of the other family, and equal apart from the file name.
     fn same_result(&self, other: &Block) -> bool {
         let anonymous = |block: &Block| {
-            let body = block.body(usize::MAX, &[]);
+            let body = block.body(Layout::below_table(u16::MAX), &[]);
             let body = block.file().map_or(body.clone(), |name| body.replace(&name, "the file"));
             (whereabouts(&block.checks()), body)
         };
@@ -120,13 +152,14 @@ impl<'a> Block<'a> {
         self.told[0].1.patch.as_ref().map(|patch| patch.diff.as_str())
     }
 
-    fn body(&self, width: usize, shown: &[&str]) -> String {
+    fn body(&self, layout: Layout, shown: &[&str]) -> String {
         let (_, told) = self.told[0];
-        let mut text = hanging(INDENT, INDENT.len(), &visible(&self.words()), width);
+        let mut text = layout.prose(layout.cause, &visible(&self.words()));
         let (took, meant) = (self.places(|told| told.took.as_ref()), self.places(|told| told.meant.as_ref()));
-        took.iter().filter(|place| !meant.contains(place)).for_each(|place| write_place(&mut text, "matched", place));
-        meant.iter().for_each(|place| write_place(&mut text, "intended", place));
-        told.patch.iter().for_each(|patch| write_patch(&mut text, patch, width, shown));
+        let place = |label, place: &RuleRef| layout.rule(label, &visible(&quoted(place)));
+        text.extend(took.iter().filter(|took| !meant.contains(took)).map(|took| place("matched", took)));
+        text.extend(meant.iter().map(|meant| place("intended", meant)));
+        text.extend(told.patch.iter().map(|patch| fix(patch, layout, shown)));
         text
     }
 
@@ -143,26 +176,15 @@ impl<'a> Block<'a> {
     }
 }
 
-fn write_place(text: &mut String, word: &str, place: &RuleRef) {
-    let _ = writeln!(text, "{INDENT}{word:<8} {}", visible(&quoted(place)));
-}
-
-fn write_patch(text: &mut String, patch: &Patch, width: usize, shown: &[&str]) {
-    let is_shown = shown.contains(&patch.diff.as_str());
-    let words = match is_shown {
-        true => format!("as above: {}", patch.words),
-        false => format!("{} ({})", patch.words, patch.tried()),
-    };
-    text.push_str(&hanging(&format!("{INDENT}fix      "), INDENT.len() + 9, &visible(&words), width));
-    for line in patch.diff.lines().filter(|_| !is_shown) {
-        let _ = writeln!(text, "{INDENT}         {}", visible(line));
+fn fix(patch: &Patch, layout: Layout, shown: &[&str]) -> String {
+    if shown.contains(&patch.diff.as_str()) {
+        return layout.prose("fix", &visible(&format!("as above: {}", patch.words)));
     }
+    let words = layout.prose("fix", &visible(&format!("{} ({})", patch.words, patch.tried())));
+    words + &patch.diff.lines().map(|line| layout.diff_line(&visible(line))).collect::<String>()
 }
 
-/// The indent below the first word of a block.
-const INDENT: &str = "       ";
-
-/// `rules.v4:12: -A INPUT ...`: never cut, since a truncated rule could not be pasted back.
+/// `rules.v4:12: -A INPUT ...`
 fn quoted(place: &RuleRef) -> String {
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", place.file.display(), place.text)

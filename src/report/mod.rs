@@ -17,6 +17,7 @@ pub(crate) mod frame_comments;
 mod github;
 mod json;
 mod junit;
+mod layout;
 mod lesson_text;
 mod lint;
 mod markdown;
@@ -29,6 +30,7 @@ mod paths;
 mod pcapng;
 mod probe_record;
 mod problems;
+mod run_text;
 mod sarif;
 mod schema;
 mod selftest;
@@ -39,11 +41,13 @@ mod tap;
 mod verdicts;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::probe_record::{probe_records, record};
+use self::table::environment_words;
 use crate::commands::predeploy::{Answers, Assessment};
 pub use crate::commands::run::HostSummary;
 use crate::commands::run::{RunReport, ScenarioReport};
@@ -76,11 +80,13 @@ pub use mutation::{Mutation, mutation_table};
 pub use page::{lesson_page, page};
 pub use pcapng::{CaptureInterface, CaptureWriter, CapturedFrame};
 pub use probe_record::ProbeRecord;
+pub use run_text::{failures, run_text};
 pub use sarif::sarif;
 pub use schema::{result_schema, scenario_schema, sensor_schema};
 pub use selftest::{SelfTestReport, SelfTestSummary, selftest_table};
 pub use syslog::{SyslogStamp, syslog};
-pub use table::{red_table, run_table, scan_table, set_sysctls};
+pub use table::{run_table, scan_table, set_sysctls};
+
 pub use tap::tap;
 
 /// The version of the JSON report; changes are additive within one.
@@ -213,6 +219,9 @@ pub struct ReportedScenario {
     /// The rules that its probes exercised.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub coverage: Vec<Coverage>,
+    /// The time that it took. No part of the JSON: equal runs give equal reports.
+    #[serde(skip)]
+    pub time: Duration,
 }
 
 /// The verdict on a deployment.
@@ -333,6 +342,7 @@ fn scenario(report: &ScenarioReport) -> ReportedScenario {
         rulesets: report.rulesets.clone(),
         checks: report.checks.clone(),
         coverage: report.coverage.clone(),
+        time: report.time,
     }
 }
 

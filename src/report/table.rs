@@ -10,7 +10,7 @@ use super::check_rows::{CheckRow, rows};
 use super::columns::new_table;
 use super::{
     CheckCounts, Environment, HiddenHost, HostStatus, ProbeRecord, Report, ReportedScenario, coverage_text, explained,
-    flavours_block, notes, paths,
+    notes, paths,
 };
 use crate::intent::check::{Check, Outcome};
 use crate::lab::Capture;
@@ -18,17 +18,7 @@ use crate::net::port::PortSet;
 use crate::text::escape::visible;
 use crate::text::group::grouped;
 
-/// The mismatches and the checks of a run that did not run, with the reason; empty if there are none.
-pub fn red_table(report: &Report, width: u16) -> String {
-    let mut text = if report.flavours_differ() { flavours_block(report, width) } else { String::new() };
-    for scenario in report.scenarios.iter().flatten().filter(|scenario| scenario.outcome.is_red()) {
-        let checks = scenario.checks.iter().filter(|check| check.outcome.is_red()).cloned().collect();
-        text.push_str(&block(&ReportedScenario { checks, coverage: Vec::new(), ..scenario.clone() }, width));
-    }
-    text
-}
-
-/// The report of a run, at most `width` columns wide, with ANSI styles (the caller strips them where there is no
+/// The report of a run with every check, at most `width` columns wide, with ANSI styles (the caller strips them where there is no
 /// terminal).
 pub fn run_table(report: &Report, width: u16) -> String {
     let mut text = String::new();
@@ -64,29 +54,32 @@ fn block(scenario: &ReportedScenario, width: u16) -> String {
 
 /// Changed sysctls, and a note on the part that NFLOG capture does not test; empty if there is neither.
 fn environment_notes(environment: &Environment, width: u16) -> String {
-    set_sysctls(environment, width) + &capture_note(environment, width)
+    environment_words(environment).iter().map(|words| paragraph(words, width)).collect()
+}
+
+/// The same in words.
+pub fn environment_words(environment: &Environment) -> Vec<String> {
+    let of_capture = (environment.capture != Capture::Kmsg).then(|| {
+        "The rules were loaded as given, and then a copy with NFLOG in the place of LOG took their place: log \
+         lines are what LOG would print, but the LOG target itself was not tested."
+            .to_owned()
+    });
+    sysctls_in_words(environment).into_iter().chain(of_capture).collect()
 }
 
 /// The sysctls that differ from the lab's usual values; empty if there are none.
 pub fn set_sysctls(environment: &Environment, width: u16) -> String {
-    if environment.set_sysctls.is_empty() {
-        return String::new();
-    }
-    let mut table = new_table(width);
-    let shown: Vec<String> = environment.set_sysctls.iter().map(|one| visible(&one.to_string())).collect();
-    table.add_row([format!("sysctls that were set: {}", shown.join("; "))]);
-    format!("{}\n\n", table.trim_fmt())
+    sysctls_in_words(environment).map(|words| paragraph(&words, width)).unwrap_or_default()
 }
 
-fn capture_note(environment: &Environment, width: u16) -> String {
-    if environment.capture == Capture::Kmsg {
-        return String::new();
-    }
+fn sysctls_in_words(environment: &Environment) -> Option<String> {
+    let shown: Vec<String> = environment.set_sysctls.iter().map(|one| visible(&one.to_string())).collect();
+    (!shown.is_empty()).then(|| format!("sysctls that were set: {}", shown.join("; ")))
+}
+
+fn paragraph(words: &str, width: u16) -> String {
     let mut table = new_table(width);
-    table.add_row([
-        "The rules were loaded as given, and then a copy with NFLOG in the place of LOG took their place: log \
-                    lines are what LOG would print, but the LOG target itself was not tested.",
-    ]);
+    table.add_row([words]);
     format!("{}\n\n", table.trim_fmt())
 }
 
@@ -173,7 +166,8 @@ fn summary_line(summary: &CheckCounts) -> String {
     )
 }
 
-fn style(outcome: Outcome) -> Style {
+/// The colour of an outcome.
+pub fn style(outcome: Outcome) -> Style {
     let color = match outcome {
         Outcome::Matched => AnsiColor::Green,
         Outcome::Known => AnsiColor::Cyan,

@@ -57,7 +57,7 @@ fn a_log_rule_without_any_limit_is_a_mismatch() {
 
 #[test]
 fn a_hashlimit_of_another_burst_gets_the_right_burst_and_no_second_limit() {
-    let ended = scanlab("rates", &["run", "hashlimit-other-burst.toml"]);
+    let ended = scanlab("rates", &["run", "hashlimit-other-burst.toml", "--verbose"]);
     assert_eq!(ended.status, Some(1), "{}", ended.stdout);
     let right = "+-A INPUT -m hashlimit --hashlimit-name scan --hashlimit-mode srcip --hashlimit-upto 5/min \
                  --hashlimit-burst 5 -j LOG";

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use crate::support::binary::{ended, have_the_machine_alone, share_the_machine};
+use crate::support::binary::{ended, have_the_machine_alone, share_the_machine, without_times};
 use scanlab::net::Protocol;
 use scanlab::probe::scan::Technique;
 
@@ -118,10 +118,12 @@ fn path_with_scanlab() -> String {
     format!("{folder}:{}", env::var("PATH").expect("a path"))
 }
 
-fn matches(shown: &[&str], printed: &[&str]) -> bool {
+fn matches<S: AsRef<str>>(shown: &[S], printed: &[S]) -> bool {
     match (shown, printed) {
-        ([ELISION, shown @ ..], _) => (0..=printed.len()).any(|skipped| matches(shown, &printed[skipped..])),
-        ([first, shown @ ..], [line, printed @ ..]) => first == line && matches(shown, printed),
+        ([first, shown @ ..], _) if first.as_ref() == ELISION => {
+            (0..=printed.len()).any(|skipped| matches(shown, &printed[skipped..]))
+        }
+        ([first, shown @ ..], [line, printed @ ..]) => first.as_ref() == line.as_ref() && matches(shown, printed),
         (rest, printed) => rest.is_empty() && printed.is_empty(),
     }
 }
@@ -147,11 +149,10 @@ fn write_file(block: &Block<'_>, folder: &Path) {
 }
 
 fn compare(Shown { command, lines }: &Shown<'_>, session: &mut Session<'_>, wrong: &mut String) {
-    let printed = session.run(command);
+    let (shown, printed) = (lines.join("\n"), session.run(command));
     // A table pads its last column.
-    let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
-    if !matches(lines, &printed) {
-        let (shown, printed) = (lines.join("\n"), printed.join("\n"));
+    let lines = |text: &str| without_times(text).lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    if !matches(&lines(&shown), &lines(&printed)) {
         writeln!(wrong, "$ {command}\nshown:\n{shown}\nprinted:\n{printed}").expect("write to a text");
     }
 }

@@ -7,12 +7,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::binary::share_the_machine;
+use crate::support::binary::{share_the_machine, without_times};
 
 #[test]
-fn the_sample_of_a_table_is_true() {
-    let printed = scanlab(&["run", "scenarios/article-order.toml", "scenarios/own-ruleset.toml"]);
-    assert_sample("run.txt", &printed);
+fn the_samples_for_people_are_true() {
+    let run = ["run", "scenarios/article-order.toml", "scenarios/own-ruleset.toml"];
+    assert_sample("run.txt", &without_times(&scanlab(&run)));
+    assert_sample("run-verbose.txt", &scanlab(&[&run[..], &["--verbose"]].concat()));
 }
 
 #[test]
@@ -202,7 +203,8 @@ fn the_samples_of_a_mismatch_are_true() {
         ("mismatch.tap", "tap"),
         ("mismatch.sarif", "sarif"),
     ] {
-        assert_sample(name, &scanlab_with_files(&["run", "blind.toml", "--format", format], 1));
+        let printed = scanlab_with_files(&["run", "blind.toml", "--format", format], 1);
+        assert_sample(name, &without_times(&printed));
     }
 }
 

@@ -134,7 +134,7 @@ impl Case {
 
     /// The blocks of the table with explanations.
     fn said(&self) -> String {
-        let table = self.run(&[]).stdout;
+        let table = self.run(&["--verbose"]).stdout;
         let blocks = table.lines().skip_while(|line| !line.starts_with("  why  "));
         let blocks: Vec<&str> = blocks.take_while(|line| !line.starts_with("  coverage")).collect();
         assert!(!blocks.is_empty(), "{table}");

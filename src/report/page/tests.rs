@@ -54,6 +54,7 @@ fn large() -> Report {
         )],
         checks: (1..=PROBES).flat_map(|port| [check(port, None), check(port, Some(20))]).collect(),
         coverage: vec![Coverage { file: "large.v4".into(), family: Family::Ipv4, rules }],
+        time: Duration::ZERO,
     };
     let scenarios = vec![scenario];
     let summary = Some(CheckCounts::count(&scenarios));

@@ -1,6 +1,7 @@
 //! One check of every outcome in the formats for CI, with text that has a special meaning in each format.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::*;
 use crate::commands::predeploy::{Fact, PredeployQuestion};
@@ -106,6 +107,7 @@ fn report() -> Report {
         rulesets: Vec::new(),
         checks,
         coverage: Vec::new(),
+        time: Duration::ZERO,
     };
     let flavour = |backend| FlavourReport { backend, iptables: "1.8.9".to_owned() };
     let difference = FlavourDifference {
