@@ -163,6 +163,8 @@ fn rest<'a>(
     let is_shown = |fact: &&Fact| match fact.tone {
         Assessment::Bad => false,
         Assessment::Unknown => true,
+        // Who may be locked out has to know, even if the rules do what they should.
+        Assessment::Note if answer.question == PredeployQuestion::LockedOut => true,
         Assessment::Note | Assessment::Good => detail == Detail::Everything,
     };
     let shown: Vec<&Fact> = answer.facts.iter().filter(is_shown).collect();
@@ -205,7 +207,7 @@ fn headline(answer: &QuestionAnswer, problems: &[Problem], is_repeated: bool, wi
     if is_repeated {
         words += " (see above)";
     }
-    let notes = answer.facts.iter().filter(|fact| fact.tone == Assessment::Note).count();
+    let notes = if answer.question == PredeployQuestion::LockedOut { 0 } else { notes(answer) };
     if notes > 0 && detail == Detail::Problems {
         words += &format!(" ({})", count(notes, "note"));
     }
@@ -234,11 +236,13 @@ fn fact(fact: &Fact, width: usize) -> String {
 /// The last line: what `-v` shows in addition.
 fn left_out(report: &Report, problems: &[Problem], is_safe: bool) -> String {
     let of = |tone| report.answers.as_ref().map_or(0, |answers| answers.facts(tone).len());
+    let answers = report.answers.iter().flat_map(|answers| &answers.0);
+    let shown_notes = answers.filter(|one| one.question == PredeployQuestion::LockedOut).map(notes).sum();
     let sysctls = if is_safe { report.environment.set_sysctls.len() } else { 0 };
     let effects = problems.iter().map(|problem| problem.facts.len().saturating_sub(EFFECTS)).sum();
     let parts = [
         (effects, "more effect"),
-        (of(Assessment::Note), "note"),
+        (of(Assessment::Note).saturating_sub(shown_notes), "note"),
         (of(Assessment::Good), "good result"),
         (sysctls, "changed sysctl"),
     ];
@@ -248,6 +252,10 @@ fn left_out(report: &Report, problems: &[Problem], is_safe: bool) -> String {
         true => "-v shows every check\n".to_owned(),
         false => format!("-v shows {} and every check\n", parts.join(", ")),
     }
+}
+
+fn notes(answer: &QuestionAnswer) -> usize {
+    answer.facts.iter().filter(|fact| fact.tone == Assessment::Note).count()
 }
 
 fn count(number: usize, what: &str) -> String {
