@@ -109,10 +109,17 @@ impl Region {
         regions.into_iter().flat_map(parts).collect()
     }
 
-    /// The packets that are not in `other`, as disjoint regions.
+    /// The packets that are not in `other`, as disjoint regions. Later fragments, which have no ports, are divided off
+    /// first, so that they are not divided by ports.
     pub fn difference(&self, other: &Region) -> Vec<Region> {
-        let mut outside = Vec::new();
-        let mut left = self.clone();
+        let (own, others) = (self.values(PacketField::Whole), other.values(PacketField::Whole));
+        let (same, fragments) =
+            (self.with(PacketField::Whole, others), self.with(PacketField::Whole, &own.difference(others)));
+        same.iter().flat_map(|same| same.outside(other)).chain(fragments).collect()
+    }
+
+    fn outside(&self, other: &Region) -> Vec<Region> {
+        let (mut outside, mut left) = (Vec::new(), self.clone());
         for field in 0..FIELDS {
             let apart = left.sets[field].difference(&other.sets[field]);
             if !apart.is_empty() {

@@ -320,3 +320,14 @@ fn loops_and_many_ways_to_a_chain_end() {
     let sets = Sets::new(Space::new(&[&listing], &InterfaceName::default()), &listing);
     assert!(!sets.arrivals("filter", "c20x7", 1).is_all);
 }
+
+/// Later fragments have no ports: each rule on a port once kept a part of them of its own.
+#[test]
+fn rulesets_of_many_ports_are_compared() {
+    let port = |number: usize| format!("-A INPUT -p tcp --dport {number} -j ACCEPT");
+    let rules: Vec<String> = (1..=3_000).map(port).chain(["-A INPUT -p tcp -j LOG".to_owned()]).collect();
+    let with: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let (one, other) = (listing(&with), listing(&with[..3_000]));
+    let space = Space::new(&[&one, &other], &InterfaceName::default());
+    assert!(compare(&space, [&one, &other]).is_ok_and(|gaps| !gaps.is_empty()));
+}
