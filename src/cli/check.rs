@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::check_files::{CheckFileArguments, CheckFiles};
 use super::equipment::EquipmentArguments;
 use super::no_clobber::spare;
 use super::report_files::ReportArguments;
@@ -38,18 +39,8 @@ Nothing is loaded on this machine, and its log gets no lines.";
 /// The options of `scanlab check`.
 #[derive(Debug, Args)]
 pub struct CheckOptions {
-    /// The sensor's TOML file: the intent
-    #[arg(long, value_name = "FILE")]
-    sensor: PathBuf,
-    /// IPv4 ruleset, iptables-save text; without any ruleset, the one that the sensor generates
-    #[arg(long, value_name = "FILE")]
-    rules: Option<PathBuf>,
-    /// IPv6 ruleset, ip6tables-save text
-    #[arg(long, value_name = "FILE")]
-    rules6: Option<PathBuf>,
-    /// The systemd .link file that gives the interface its MAC address
-    #[arg(long, value_name = "FILE.link")]
-    link: Option<PathBuf>,
+    #[command(flatten)]
+    files: CheckFileArguments,
     /// Read this machine's own rules, SSH server, interface and addresses; a ruleset that is named is loaded over them, in
     /// the lab. Nothing is changed
     #[arg(long)]
@@ -63,7 +54,7 @@ pub struct CheckOptions {
     /// Try every port, instead of those that the rules tell apart
     #[arg(long)]
     every_port: bool,
-    /// Tell all: every check, dead rules, and what is wrong with the text of the rules
+    /// Show every check and result, unreachable rules and lint findings
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
@@ -94,10 +85,13 @@ enum CheckDepth {
 /// Checks, and reports. The status is that of a run, 1 if an answer is a reason not to deploy, and 3 if only something is
 /// not known; findings do not change it.
 pub fn check(options: CheckOptions) -> Result<ExitCode> {
-    let named = [Some(&options.sensor), options.rules.as_ref(), options.rules6.as_ref(), options.link.as_ref()];
-    spare(named.into_iter().flatten().map(PathBuf::as_path), options.report.paths())?;
+    let input = options.files.resolve(options.live);
+    let in_folders = input.iter().flat_map(CheckFiles::paths);
+    spare(options.files.paths().chain(in_folders), options.report.paths())?;
     let files = options.report.begin()?;
-    files.settle(measure(&options), Some(&options.sensor), |files, report| {
+    let sensor = input.as_ref().ok().map(|input| input.sensor.clone());
+    let measured = input.and_then(|input| measure(&options, &input));
+    files.settle(measured, sensor.as_deref(), |files, report| {
         let status = match (report.deployment(), super::run::status(&report)) {
             (Deployment::Unsafe { .. }, _) => 1,
             (Deployment::Unknown { .. }, 0) => 3,
@@ -108,10 +102,10 @@ pub fn check(options: CheckOptions) -> Result<ExitCode> {
     })
 }
 
-fn measure(options: &CheckOptions) -> Result<Report> {
+fn measure(options: &CheckOptions, files: &CheckFiles) -> Result<Report> {
     // By default `check` leaves no lines in the machine's own log.
     let flavours = options.equipment.find_all(LinkMode::Tap, || Capture::Nflog)?;
-    let case = case(options, &flavours[0])?;
+    let case = case(options, files, &flavours[0])?;
     let vendors = Arc::new(super::run::vendors(None)?);
     let watch = options.report.watch();
     let mut reports = Vec::new();
@@ -210,13 +204,13 @@ pub fn lint(equipment: &LabOptions, rulesets: &[(Family, Source)]) -> Vec<LintFi
     lint::lint(listing(Family::Ipv4).as_ref(), listing(Family::Ipv6).as_ref())
 }
 
-fn case(options: &CheckOptions, equipment: &LabOptions) -> Result<CheckInput> {
-    let SensorFile { source, sensor, mut host, mut lines } = SensorFile::load(&options.sensor)?;
+fn case(options: &CheckOptions, files: &CheckFiles, equipment: &LabOptions) -> Result<CheckInput> {
+    let SensorFile { source, sensor, mut host, mut lines } = SensorFile::load(&files.sensor)?;
     let machine = match options.live {
         true => Some(Machine::read(&equipment.iptables, options.interface.as_ref())?),
         false => None,
     };
-    let link = options.link.as_deref().map(Source::read).transpose()?;
+    let link = files.link.as_deref().map(Source::read).transpose()?;
     let link = link.as_ref().map(LinkFile::parse).transpose()?.or_else(|| host.link.clone());
     if let Some(machine) = &machine {
         host.interface = machine.interface.clone();
@@ -225,11 +219,11 @@ fn case(options: &CheckOptions, equipment: &LabOptions) -> Result<CheckInput> {
         host.sysctls = host.sysctls.with(&machine.sysctls);
     }
     host.mac = link.as_ref().map(|link| link.mac).or(host.mac);
-    if options.link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
+    if files.link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
         lines.forget(SensorEntry::Mac);
     }
     let admins = admins(options, &sensor.ssh_from, &host.addresses)?;
-    let ruleset = rulesets(options, machine.as_ref())?;
+    let ruleset = rulesets(files, machine.as_ref())?;
     let named = ruleset.iter().flat_map(|files| files.v4.iter().chain(&files.v6));
     options.equipment.admit_sizes(named)?;
     let title = "the ruleset does what the sensor means".to_owned();
@@ -242,12 +236,12 @@ fn case(options: &CheckOptions, equipment: &LabOptions) -> Result<CheckInput> {
 }
 
 /// The rulesets of the command line; with --live, a family without one gets the machine's own ruleset, which stays.
-fn rulesets(options: &CheckOptions, machine: Option<&Machine>) -> Result<Option<RulesetFiles>> {
+fn rulesets(files: &CheckFiles, machine: Option<&Machine>) -> Result<Option<RulesetFiles>> {
     let of = |path: &Option<PathBuf>, family: Family| {
         let own = || machine?.rulesets.iter().find(|(of, _)| *of == family).map(|(_, source)| source.clone());
         path.as_deref().map(Source::read).transpose().map(|read| read.or_else(own))
     };
-    let (v4, v6) = (of(&options.rules, Family::Ipv4)?, of(&options.rules6, Family::Ipv6)?);
+    let (v4, v6) = (of(&files.rules, Family::Ipv4)?, of(&files.rules6, Family::Ipv6)?);
     Ok((v4.is_some() || v6.is_some()).then_some(RulesetFiles { v4, v6 }))
 }
 

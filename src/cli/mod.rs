@@ -3,6 +3,7 @@
 mod atomic_file;
 mod capture_file;
 mod check;
+mod check_files;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 mod equipment;

@@ -41,11 +41,11 @@ pub const CHAPTERS: [Chapter; 16] = [
     Chapter {
         command: "check",
         examples: &[
-            Example { purpose: "The rules that the sensor generates", command: "scanlab check --sensor sensor.toml" },
+            Example { purpose: "The rules that the sensor generates", command: "scanlab check sensor.toml" },
             Example { purpose: "Files that are about to be deployed", command: CHECK },
             Example {
                 purpose: "Everything that was checked, dead rules and doubtful ones as well",
-                command: "scanlab check --sensor sensor.toml --verbose",
+                command: "scanlab check sensor.toml --verbose",
             },
         ],
         statuses: &[
