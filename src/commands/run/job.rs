@@ -77,8 +77,8 @@ pub struct TaskResult {
     /// Every line that LOG rules have written, in the order of the log.
     pub lines: Vec<String>,
     pub pinned_sysctls: PinnedSysctls,
-    /// The time that the lab took.
-    pub time: Duration,
+    /// The times at which the lab began and ended.
+    pub lasted: Option<(Instant, Instant)>,
 }
 
 /// The results of all labs of a job.
@@ -91,9 +91,11 @@ impl JobResults {
         self.0.values().next().map(|found| found.pinned_sysctls.clone())
     }
 
-    /// The time that all labs took, added up: those of other scenarios may have run beside them.
+    /// The time from the begin of the first lab to the end of the last. Labs of other scenarios may have run beside them.
     pub fn time(&self) -> Duration {
-        self.0.values().map(|found| found.time).sum()
+        let spans = || self.0.values().filter_map(|found| found.lasted);
+        let (first, last) = (spans().map(|(begin, _)| begin).min(), spans().map(|(_, end)| end).max());
+        first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
     }
 }
 
@@ -157,7 +159,7 @@ impl Job {
             Ok(found)
         })?;
         (found.frames, found.lines) = (rest.frames, rest.lines);
-        found.time = begin.elapsed();
+        found.lasted = Some((begin, Instant::now()));
         Ok(found)
     }
 

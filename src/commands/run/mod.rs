@@ -100,7 +100,7 @@ pub struct ScenarioReport {
     pub lines: Vec<String>,
     /// The worst outcome.
     pub outcome: Outcome,
-    /// The time that its labs took, added up, and that of the search for fixes.
+    /// The time from the begin of its first lab to the end of its last, and that of the search for fixes.
     pub time: Duration,
 }
 
