@@ -45,7 +45,7 @@ bench *ARGS:
 
 # Run the built-in scenarios (as root)
 demo *ARGS:
-    cargo run --locked --release -- run {{ ARGS }}
+    cargo run --locked --release -- demo {{ ARGS }}
 
 # One file that needs no library, for x86_64, aarch64 or armv7
 static TARGET:

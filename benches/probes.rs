@@ -122,7 +122,7 @@ fn default_run(link: LinkMode) {
         .map(|_| {
             let start = Instant::now();
             let run = Command::new(env!("CARGO_BIN_EXE_scanlab"))
-                .args(["run", "--link", link])
+                .args(["demo", "--link", link])
                 .output()
                 .expect("scanlab runs");
             assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));

@@ -65,8 +65,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum ScanlabCommand {
-    /// Run scenarios: files or folders; none named: the built-in ones
-    Run(run::RunOptions),
+    /// Run scenario files or folders (default: those in ./scenarios and ./firewall)
+    Run(Box<run::RunArguments>),
+    /// Run the built-in scenarios
+    Demo(Box<run::RunOptions>),
     /// Write the ruleset of a sensor, and the files that bring it up on a Pi
     Generate {
         /// The sensor's TOML file
@@ -206,7 +208,8 @@ fn words() -> std::result::Result<Vec<OsString>, InputError> {
 
 fn perform(command: ScanlabCommand) -> Result<ExitCode> {
     match command {
-        ScanlabCommand::Run(options) => run::run(options),
+        ScanlabCommand::Run(arguments) => run::run(*arguments),
+        ScanlabCommand::Demo(options) => run::demo(*options),
         ScanlabCommand::Check(options) => check::check(*options),
         ScanlabCommand::Mutate(options) => mutate::mutate(options),
         ScanlabCommand::Diff(options) => diff::diff(options),

@@ -18,17 +18,24 @@ use crate::commands::run::{FailFast, Settings};
 use crate::error::{Error, InputError, Result, Source};
 use crate::intent::check::Outcome;
 use crate::intent::embedded;
-use crate::intent::scenario::{Scenario, discover_each};
+use crate::intent::scenario::{Scenario, discover_below, discover_each};
 use crate::lab::{Capture, LabOptions, Token, WatchedEvents};
 use crate::net::sysctl::SetSysctl;
 use crate::report::{self, Environment, Report, ReportedError};
 use crate::sensor::mac_vendor::VendorDb;
 
-/// The options of `scanlab run`.
+/// The arguments of `scanlab run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Scenario files, or folders of them; none: the scenarios in ./scenarios and ./firewall
+    path: Vec<PathBuf>,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// The options of `scanlab run` and `scanlab demo`.
 #[derive(Debug, Args)]
 pub struct RunOptions {
-    /// Scenario files, or folders of them; none: the built-in scenarios
-    path: Vec<PathBuf>,
     #[command(flatten)]
     report: ReportArguments,
     /// Show every check, the coverage of each ruleset, and all notes
@@ -70,13 +77,24 @@ pub fn default_jobs() -> u16 {
     Token::count() as u16
 }
 
+/// Runs the scenarios of `scanlab run`.
+pub fn run(RunArguments { path, options }: RunArguments) -> Result<ExitCode> {
+    spare(path.iter().map(PathBuf::as_path), options.written())?;
+    run_named(|| if path.is_empty() { in_usual_folders() } else { Ok(discover_each(&path)) }, &options)
+}
+
+/// Runs the built-in scenarios.
+pub fn demo(options: RunOptions) -> Result<ExitCode> {
+    let built_in = |scenario: Scenario| (scenario.source.name.clone(), Ok(scenario));
+    run_named(|| Ok(embedded::scenarios()?.into_iter().map(built_in).collect()), &options)
+}
+
 /// Runs the scenarios and reports. The status is 2 if a scenario has bad input, else 1 if anything is mismatched, else 3 if a
 /// check did not run.
-pub fn run(options: RunOptions) -> Result<ExitCode> {
-    spare(options.path.iter().map(PathBuf::as_path), options.written())?;
+fn run_named(named: impl FnOnce() -> Result<Vec<Selected>>, options: &RunOptions) -> Result<ExitCode> {
     let files = options.report.begin()?;
     let begin = Instant::now();
-    files.settle(measure(&options), None, |files, report| {
+    files.settle(measure(named, options), None, |files, report| {
         let is_idle = report.errors.is_empty() && report.scenarios.as_ref().is_some_and(Vec::is_empty);
         let wanted = options.min_coverage.filter(|_| !is_idle && report.errors.is_empty());
         let covered = wanted.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
@@ -94,10 +112,11 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
 }
 
 /// Reads and runs the scenarios. Bad input of one of them is reported at once, and does not keep the others from running.
-fn measure(options: &RunOptions) -> Result<Report> {
+fn measure(named: impl FnOnce() -> Result<Vec<Selected>>, options: &RunOptions) -> Result<Report> {
     let mut errors = ScenarioErrors::default();
-    let read =
-        select(options)?.into_iter().map(|(file, scenario)| (file, scenario.and_then(|one| admitted(one, options))));
+    let read = select(named()?, options)?
+        .into_iter()
+        .map(|(file, scenario)| (file, scenario.and_then(|one| admitted(one, options))));
     let scenarios: Vec<Scenario> = read.filter_map(|(file, scenario)| errors.unless(&file, scenario)).collect();
     if scenarios.is_empty() && !errors.0.is_empty() {
         return Ok(Report::of_errors(errors.0));
@@ -200,13 +219,26 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
 /// The file of a scenario, with the scenario or its error.
 type Selected = (PathBuf, Result<Scenario>);
 
+/// The folders whose scenarios are run if no path is named.
+const USUAL_FOLDERS: [&str; 2] = ["scenarios", "firewall"];
+
+/// The scenarios of the usual folders. One of them may have none, such as a folder of rules.
+fn in_usual_folders() -> Result<Vec<Selected>> {
+    let folders: Vec<PathBuf> = USUAL_FOLDERS.map(PathBuf::from).into_iter().filter(|path| path.is_dir()).collect();
+    let found = discover_below(&folders);
+    if found.is_empty() {
+        let problem = match folders.is_empty() {
+            true => "no path is named, and there is neither ./scenarios nor ./firewall",
+            false => "no path is named, and there is no scenario in ./scenarios or ./firewall",
+        };
+        let hint = "name a file or a folder: `scanlab run web.toml`; `scanlab demo` runs the built-in scenarios";
+        return Err(InputError::new(problem, hint).into());
+    }
+    Ok(found)
+}
+
 /// The named scenarios, reduced by the filter, then by the shard.
-fn select(options: &RunOptions) -> Result<Vec<Selected>> {
-    let built_in = |scenario: Scenario| (scenario.source.name.clone(), Ok(scenario));
-    let named = match options.path.is_empty() {
-        true => embedded::scenarios()?.into_iter().map(built_in).collect(),
-        false => discover_each(&options.path),
-    };
+fn select(named: Vec<Selected>, options: &RunOptions) -> Result<Vec<Selected>> {
     let scenarios = filtered(named, options)?;
     let Some(shard) = options.shard else { return Ok(scenarios) };
     let all = scenarios.len();

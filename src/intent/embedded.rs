@@ -1,4 +1,4 @@
-//! The scenarios that are compiled in, which `scanlab run` runs by default. They are the files of `scenarios/`.
+//! The scenarios that are compiled in, which `scanlab demo` runs. They are the files of `scenarios/`.
 
 use std::path::Path;
 

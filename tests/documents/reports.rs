@@ -29,6 +29,16 @@ fn the_samples_for_ci_are_true() {
     }
 }
 
+/// The scenarios of the folder are those of `scanlab demo`, and all their checks match or are known.
+#[test]
+fn the_demo_fits_a_terminal_of_fifteen_lines() {
+    let printed = scanlab(&["demo"]);
+    assert!(printed.lines().count() <= 15 && printed.contains("5 scenarios passed; "), "{printed}");
+    assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
+    let files = |text: &str| text.lines().filter(|line| line.starts_with("PASS")).count();
+    assert_eq!(files(&scanlab(&["run"])), files(&printed), "run without a path runs ./scenarios");
+}
+
 /// SARIF of a successful run contains known mismatches only.
 #[test]
 fn the_sample_of_sarif_is_true() {

@@ -77,7 +77,7 @@ fn same_as_root(home: &Home, arguments: &[&str], status: i32) {
 fn the_built_in_scenarios_find_what_root_finds() {
     let _machine = share_the_machine();
     for flavour in ["nft", "legacy"] {
-        same_as_root(&home(), &["run", "--format", "json", "--iptables", flavour], 0);
+        same_as_root(&home(), &["demo", "--format", "json", "--iptables", flavour], 0);
     }
 }
 
@@ -134,7 +134,7 @@ fn a_ruleset_that_is_refused_is_an_input_error() {
 fn obstacles_of_an_ordinary_user_are_named() {
     let _machine = share_the_machine();
     let home = home();
-    let commands = [&["run"][..], &["scan", "--rules", "rules.v4"], &["selftest"]];
+    let commands = [&["demo"][..], &["scan", "--rules", "rules.v4"], &["selftest"]];
     let mut said = String::new();
     let mut hear = |where_: &str, arguments: &[&str], ended: Ended| {
         assert_eq!((ended.status, &*ended.stdout), (Some(3), ""), "{where_}: {arguments:?}: {}", ended.stderr);
@@ -145,7 +145,7 @@ fn obstacles_of_an_ordinary_user_are_named() {
         hear("no TUN device", arguments, run(home.as_user(Tun::Missing, arguments)));
         hear("no user namespaces", arguments, ended(home.as_user_without_user_namespaces(arguments)));
     }
-    let kmsg = ["run", "--capture", "kmsg"];
+    let kmsg = ["demo", "--capture", "kmsg"];
     hear("kmsg is asked for", &kmsg, run(home.as_user(Tun::ForEverybody, &kmsg)));
     insta::assert_snapshot!(said);
 }
@@ -238,7 +238,7 @@ fn a_kill_leaves_nothing() {
     let _machine = share_the_machine();
     let home = Home::new(KILLED, &[]);
     fs::create_dir(home.path().join("tmp")).expect("a folder");
-    let hardened = ["run", "--format", "json"];
+    let hardened = ["demo", "--format", "json"];
     for moment in (0..16).map(|step| Duration::from_millis(step * 40)) {
         let mut child = home.as_user(Tun::ForEverybody, &hardened).spawn().expect("the program starts");
         wait_for("the user's process", || !processes_of_the_user().is_empty());

@@ -34,17 +34,42 @@ fn a_prefix_or_a_name_that_a_log_line_cannot_hold() {
 fn a_missing_file_or_folder_is_refused() {
     let mut input = Input::new(&[]);
     fs::create_dir(input.folder.path().join("empty")).expect("make a folder");
-    input.run(&["run", "nowhere.toml"]).run(&["run", "empty"]).run(&["run", "--filter", "no scenario has this"]);
+    input.run(&["run", "nowhere.toml"]).run(&["run", "empty"]).run(&["demo", "--filter", "no scenario has this"]);
     input.run(&["generate", "nowhere.toml"]).run(&["scan", "--rules", "nowhere.v4"]).run(&["scan", "--rules", "empty"]);
+    insta::assert_snapshot!(input.said);
+}
+
+/// Without a path, the usual folders are read; where they are missing, or have no scenario, the hint names the demo.
+#[test]
+fn run_without_a_path_needs_a_usual_folder() {
+    let mut input = Input::new(&[]);
+    input.run(&["run"]);
+    fs::create_dir(input.folder.path().join("firewall")).expect("make a folder");
+    input.run(&["run"]);
+    fs::create_dir(input.folder.path().join("scenarios")).expect("make a folder");
+    fs::write(input.folder.path().join("scenarios/broken.toml"), "title = \"t\"\n").expect("write the file");
+    input.run(&["run"]);
     insta::assert_snapshot!(input.said);
 }
 
 /// On the narrowest of usual terminals no line is broken twice.
 #[test]
 fn help_fits_eighty_columns() {
-    for command in
-        ["", "run", "generate", "check", "mutate", "scan", "exec", "doctor", "selftest", "vendor", "man", "completions"]
-    {
+    for command in [
+        "",
+        "run",
+        "demo",
+        "generate",
+        "check",
+        "mutate",
+        "scan",
+        "exec",
+        "doctor",
+        "selftest",
+        "vendor",
+        "man",
+        "completions",
+    ] {
         for option in ["-h", "--help"] {
             let words: Vec<&str> = [command, option].into_iter().filter(|word| !word.is_empty()).collect();
             let mut scanlab = Command::new(env!("CARGO_BIN_EXE_scanlab"));

@@ -3,12 +3,12 @@
 use super::chapter::{Chapter, Example};
 
 /// In the order in which a reader may try them.
-pub const CHAPTERS: [Chapter; 16] = [
+pub const CHAPTERS: [Chapter; 17] = [
     Chapter {
         command: "",
         examples: &[
             Example { purpose: "Can this machine run the lab?", command: "scanlab doctor" },
-            Example { purpose: "See it at work: the built-in scenarios", command: "scanlab run" },
+            Example { purpose: "See it at work: the built-in scenarios", command: "scanlab demo" },
             Example { purpose: "Describe a sensor, and write its rules", command: SENSOR },
             Example { purpose: "Do these rules do what the sensor means?", command: CHECK },
         ],
@@ -58,12 +58,21 @@ pub const CHAPTERS: [Chapter; 16] = [
         see_also: NETFILTER,
     },
     Chapter {
+        command: "demo",
+        examples: &[
+            Example { purpose: "All built-in scenarios", command: "scanlab demo" },
+            Example {
+                purpose: "Those whose title has the words MAC address, with every check",
+                command: "scanlab demo --filter 'MAC address' --verbose",
+            },
+        ],
+        statuses: STATUSES,
+        files: LAB,
+        see_also: NETFILTER,
+    },
+    Chapter {
         command: "run",
         examples: &[
-            Example {
-                purpose: "The built-in scenarios whose title speaks of a MAC address",
-                command: "scanlab run --filter MAC",
-            },
             Example {
                 purpose: "A scenario of your own: that is a sensor, or a ruleset, with a title",
                 command: "printf 'title = \"SSH only\"\\n[sensor]\\nssh = 32232\\n' > scenario.toml\n\

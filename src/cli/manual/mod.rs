@@ -22,7 +22,7 @@ pub const START: &str = "\
 scanlab proves what a firewall ruleset does, by asking the real kernel.
 
 Try:  scanlab doctor       can this machine run the lab?
-      scanlab run          the built-in scenarios
+      scanlab demo         the built-in scenarios
       scanlab scan --help  what a scan sees of your rules
       scanlab --help       all commands";
 

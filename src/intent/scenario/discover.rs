@@ -26,19 +26,29 @@ pub fn discover_each(paths: &[PathBuf]) -> Vec<(PathBuf, Result<Scenario>)> {
     paths.iter().flat_map(of).collect()
 }
 
+/// As [`discover_each`], of folders that need not have a scenario.
+pub fn discover_below(folders: &[PathBuf]) -> Vec<(PathBuf, Result<Scenario>)> {
+    let of = |folder: &PathBuf| below(folder).unwrap_or_else(|error| vec![(folder.clone(), Err(error))]);
+    folders.iter().flat_map(of).collect()
+}
+
 fn in_folder(folder: &Path) -> Result<Vec<(PathBuf, Result<Scenario>)>> {
+    let scenarios = below(folder)?;
+    if scenarios.is_empty() {
+        let hint = "scenarios are .toml files with a title; see the folder `scenarios` of scanlab for some";
+        return Err(InputError::new(format!("no scenario in {}", folder.display()), hint).into());
+    }
+    Ok(scenarios)
+}
+
+fn below(folder: &Path) -> Result<Vec<(PathBuf, Result<Scenario>)>> {
     let mut files = Vec::new();
     toml_files(folder, &mut files)?;
     let read = |file: PathBuf| {
         let scenario = Source::read_regular(&file).and_then(unless_sensor_file).transpose()?;
         Some((file, scenario))
     };
-    let scenarios: Vec<_> = files.into_iter().filter_map(read).collect();
-    if scenarios.is_empty() {
-        let hint = "scenarios are .toml files with a title; see the folder `scenarios` of scanlab for some";
-        return Err(InputError::new(format!("no scenario in {}", folder.display()), hint).into());
-    }
-    Ok(scenarios)
+    Ok(files.into_iter().filter_map(read).collect())
 }
 
 /// Does not follow links to folders: they could be circular.

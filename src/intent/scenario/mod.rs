@@ -16,7 +16,7 @@ use std::path::Path;
 use crate::error::{InputError, Result, Source};
 use crate::sensor::{EntryLines, Host, ReadFile, Sensor, TomlTable, beside, read_host, read_sensor};
 
-pub use discover::{discover, discover_each};
+pub use discover::{discover, discover_below, discover_each};
 pub use emit::{quoted, quoted_log};
 pub use row::{ExpectRow, KnownRow};
 pub use schema::ScenarioShape;
