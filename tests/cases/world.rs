@@ -85,6 +85,17 @@ fn packet_that_the_host_sends_to_itself_and_nat_leads_away_is_not_run() {
 }
 
 #[test]
+fn packet_of_the_host_that_nat_cannot_route_is_not_accepted() {
+    for flavour in ["nft", "legacy"] {
+        let ended = scanlab("world", &["run", "--format", "json", "--iptables", flavour, "refused.toml"]);
+        let report = ended.report();
+        let mut checks = report["scenarios"][0]["checks"].as_array().expect("checks").iter();
+        let packet = checks.find(|check| check["packet"].is_string()).expect("a packet");
+        assert_ne!(word(&packet["outcome"]), "matched", "{flavour}: {packet}");
+    }
+}
+
+#[test]
 fn packet_of_a_connection_that_dnat_leads_away_is_forwarded_and_not_dropped() {
     let (code, checks) = outcomes("established.toml");
     let forwarded = ("not-run".to_owned(), "forwarded to 10.0.0.5:22".to_owned());

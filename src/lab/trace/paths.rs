@@ -206,7 +206,10 @@ impl Paths {
         if is_lost_before_routing(&packet, steps.last()) {
             return Err(lost("a packet left nat PREROUTING, and was not seen where routing sees it".to_owned()));
         }
-        let fate = fate(&packet, steps.last());
+        if is_lost_after_output(&packet, &steps) {
+            return Err(lost("a packet left nat OUTPUT, and was not seen where it leaves the host".to_owned()));
+        }
+        let fate = if is_refused_by_nat(&packet, &steps) { Fate::Vanished } else { fate(&packet, steps.last()) };
         let conntrack = packet.conntrack.or(steps.iter().any(exempts).then_some(ConntrackState::Untracked));
         let path = Arc::new(Path { steps, conntrack, fate });
         self.paths.insert(packet, Arc::clone(&path));
@@ -243,21 +246,41 @@ fn left(packet: &PacketTrail, last: Option<&Step>) -> Option<LeftTheWorld> {
     if let Some(left) = last.filter(|_| !packet.let_in).and_then(Step::left_the_world) {
         return Some(left).filter(|_| !last.is_some_and(passes_unread));
     }
-    let is_kept =
-        last.is_some_and(|step| matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen));
-    let (to, port) = packet.gone_to.filter(|_| !packet.let_in && !is_kept)?;
+    let (to, port) = packet.gone_to.filter(|_| !packet.let_in && !last.is_some_and(keeps))?;
     Some(LeftTheWorld::Forwarded { to, port })
 }
 
-/// True if an event shows the packet at routing.
+/// True if an event shows the packet at routing, or where it leaves the host.
 fn is_routed(event: &Event) -> bool {
-    event.table == own_table::NAME.as_bytes() && event.chain == own_table::ROUTED.as_bytes()
+    let is_there = [own_table::ROUTED, own_table::LEAVES].iter().any(|chain| event.chain == chain.as_bytes());
+    event.table == own_table::NAME.as_bytes() && is_there
 }
 
 /// True if a rule of nat decided last on an incoming packet, and no event shows the destination after it.
 fn is_lost_before_routing(packet: &PacketTrail, last: Option<&Step>) -> bool {
     let is_at_nat = last.is_some_and(|step| step.table == "nat" && step.verdict != StepVerdict::Drop);
     packet.direction == Direction::In && !packet.let_in && !packet.routed && is_at_nat
+}
+
+/// True if a packet of the host passed nat OUTPUT, no rule kept it, and no event shows the destination after it.
+fn is_lost_after_output(packet: &PacketTrail, steps: &[Step]) -> bool {
+    let is_kept = steps.last().is_some_and(keeps);
+    let was_at_nat = steps.iter().any(|step| step.table == "nat");
+    let is_unseen = packet.direction == Direction::Out && !packet.routed;
+    is_unseen && was_at_nat && !is_kept && !is_refused_by_nat(packet, steps)
+}
+
+/// True if nat OUTPUT itself dropped a packet: no route leads from its source to its new destination
+/// (`nf_nat_ipv4_local_fn`). No event of a later chain follows then.
+fn is_refused_by_nat(packet: &PacketTrail, steps: &[Step]) -> bool {
+    let is_unseen = packet.direction == Direction::Out && !packet.routed;
+    let ends_at_nat = steps.last().is_some_and(|step| step.table == "nat" && !keeps(step));
+    is_unseen && ends_at_nat && steps.iter().all(|step| step.chain != "POSTROUTING")
+}
+
+/// True if a packet goes no further after this step.
+fn keeps(step: &Step) -> bool {
+    matches!(step.verdict, StepVerdict::Drop | StepVerdict::Reject | StepVerdict::Stolen)
 }
 
 /// The fate of a packet. An incoming packet must appear after all chains; an outgoing one is on the wire if no rule
@@ -306,7 +329,7 @@ impl Reading {
             packet.conntrack = conntrack.or(packet.conntrack);
             return Ok(());
         }
-        if [own_table::ROUTED, own_table::LEAVES].iter().any(|chain| event.chain == chain.as_bytes()) {
+        if is_routed(event) {
             let headers = event.network.zip(event.transport);
             let routed = headers.and_then(|(network, transport)| TracedHeaders::read(network, transport));
             let Some(packet) = self.packet(event) else { return Ok(()) };
@@ -388,5 +411,26 @@ fn write_key(key: &mut Vec<u8>, event: &Event) {
     for name in [event.table, event.chain, target] {
         key.extend(name);
         key.push(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_packet_that_nat_saw_and_that_was_not_seen_leaving_is_lost() {
+        let step = |table, verdict| Step::new((table, "OUTPUT"), [Some(1), Some(2)], "-A OUTPUT -p tcp", verdict);
+        let is_lost = |routed, steps: &[Step]| {
+            let (direction, conntrack, gone_to) = (Direction::Out, None, None);
+            let packet = PacketTrail { direction, steps: Vec::new(), conntrack, let_in: false, routed, gone_to };
+            is_lost_after_output(&packet, steps)
+        };
+        let [nat, filter, drop] =
+            [step("nat", StepVerdict::Accept), step("filter", StepVerdict::Accept), step("filter", StepVerdict::Drop)];
+        let later = Step { chain: "POSTROUTING".to_owned(), ..nat.clone() };
+        assert!(is_lost(false, &[nat.clone(), filter.clone()]) && is_lost(false, &[nat.clone(), later]));
+        assert!(!is_lost(true, &[nat.clone(), filter.clone()]) && !is_lost(false, std::slice::from_ref(&nat)));
+        assert!(!is_lost(false, &[nat, drop]) && !is_lost(false, &[filter]));
     }
 }
