@@ -316,7 +316,7 @@ fn a_document_that_differs_from_the_output_is_reported() {
 #[test]
 fn a_dead_link_is_told() {
     let document = Path::new("README.md");
-    for target in ["LICENSE-MIT", "docs", "README.md#licence", "#two-commands"] {
+    for target in ["LICENSE-MIT", "docs", "README.md#licence", "#install"] {
         assert!(leads_somewhere(document, target), "{target}");
     }
     for target in ["LICENSE-GPL", "docs/no-such.md", "#no-such-heading", "README.md#Licence"] {
