@@ -7,6 +7,7 @@ mod admission;
 mod alone;
 mod blind;
 mod capture;
+mod check_text;
 mod ci_commands;
 mod cli;
 mod conntrack;
