@@ -228,7 +228,8 @@ fn case(options: &CheckOptions, files: &CheckFiles, equipment: &LabOptions) -> R
     options.equipment.admit_sizes(named)?;
     let title = "the ruleset does what the sensor means".to_owned();
     let (expect, known) = (Vec::new(), Vec::new());
-    let scenario = Scenario { source, title, sensor: Some(sensor.clone()), ruleset, host, lines, expect, known };
+    let scenario =
+        Scenario { source, title, tags: Vec::new(), sensor: Some(sensor.clone()), ruleset, host, lines, expect, known };
     let ports = if options.every_port { ScannedPorts::All } else { ScannedPorts::ThatRulesTellApart };
     let is_plain = !options.verbose && options.report.is_for_people();
     let depth = if is_plain { CheckDepth::Answers } else { CheckDepth::Everything };

@@ -281,5 +281,15 @@ fn scenario(options: &ExecOptions) -> Result<Scenario> {
             (Source { name: PathBuf::new(), text: "".into() }, None, host, EntryLines::default())
         }
     };
-    Ok(Scenario { source, title, sensor, ruleset, host, lines, expect: Vec::new(), known: Vec::new() })
+    Ok(Scenario {
+        source,
+        title,
+        tags: Vec::new(),
+        sensor,
+        ruleset,
+        host,
+        lines,
+        expect: Vec::new(),
+        known: Vec::new(),
+    })
 }

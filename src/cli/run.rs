@@ -1,5 +1,6 @@
 //! `scanlab run`: scenarios in, a report and an exit status out.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,11 +19,13 @@ use crate::commands::run::{FailFast, Settings};
 use crate::error::{Error, InputError, Result, Source};
 use crate::intent::check::Outcome;
 use crate::intent::embedded;
-use crate::intent::scenario::{Scenario, discover_below, discover_each};
+use crate::intent::scenario::{Scenario, discover_below, discover_each, tag};
 use crate::lab::{Capture, LabOptions, Token, WatchedEvents};
 use crate::net::sysctl::SetSysctl;
 use crate::report::{self, Environment, Report, ReportedError};
 use crate::sensor::mac_vendor::VendorDb;
+use crate::text::escape::visible;
+use crate::text::wrap::hanging_quoted;
 
 /// The arguments of `scanlab run`.
 #[derive(Debug, Args)]
@@ -44,6 +47,15 @@ pub struct RunOptions {
     /// Run only scenarios whose title or file has this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Run only scenarios with this tag; repeatable, any of them
+    #[arg(long, value_name = "NAME", value_parser = tag)]
+    tag: Vec<String>,
+    /// Leave out scenarios with this tag; repeatable
+    #[arg(long, value_name = "NAME", value_parser = tag)]
+    exclude: Vec<String>,
+    /// List the selected scenarios (file, title, tags), and run nothing
+    #[arg(long, conflicts_with_all = ["format", "destinations", "quiet", "verbose", "syslog", "pcap", "min_coverage"])]
+    list: bool,
     /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
     #[arg(long, value_name = "N", default_value_t = default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
@@ -92,6 +104,9 @@ pub fn demo(options: RunOptions) -> Result<ExitCode> {
 /// Runs the scenarios and reports. The status is 2 if a scenario has bad input, else 1 if anything is mismatched, else 3 if a
 /// check did not run.
 fn run_named(named: impl FnOnce() -> Result<Vec<Selected>>, options: &RunOptions) -> Result<ExitCode> {
+    if options.list {
+        return list(select(named()?, options)?);
+    }
     let files = options.report.begin()?;
     let begin = Instant::now();
     files.settle(measure(named, options), None, |files, report| {
@@ -239,7 +254,7 @@ fn in_usual_folders() -> Result<Vec<Selected>> {
 
 /// The named scenarios, reduced by the filter, then by the shard.
 fn select(named: Vec<Selected>, options: &RunOptions) -> Result<Vec<Selected>> {
-    let scenarios = filtered(named, options)?;
+    let scenarios = tagged(filtered(named, options)?, options)?;
     let Some(shard) = options.shard else { return Ok(scenarios) };
     let all = scenarios.len();
     let part = shard.of(scenarios);
@@ -263,6 +278,39 @@ fn filtered(scenarios: Vec<Selected>, options: &RunOptions) -> Result<Vec<Select
         return Err(InputError::new(format!("no scenario has `{filter}` in its title or file"), "").into());
     }
     Ok(selected)
+}
+
+/// The scenarios that the tags select, and those whose tags are not known.
+fn tagged(scenarios: Vec<Selected>, RunOptions { tag, exclude, .. }: &RunOptions) -> Result<Vec<Selected>> {
+    let is_one_of = |scenario: &Scenario, names: &[String]| scenario.tags.iter().any(|tag| names.contains(tag));
+    let wanted = |scenario: &Scenario| (tag.is_empty() || is_one_of(scenario, tag)) && !is_one_of(scenario, exclude);
+    let all: BTreeSet<String> =
+        scenarios.iter().filter_map(|(_, one)| one.as_ref().ok()).flat_map(|one| one.tags.clone()).collect();
+    let is_any = !scenarios.is_empty();
+    let selected: Vec<Selected> =
+        scenarios.into_iter().filter(|(_, scenario)| scenario.as_ref().map_or(true, wanted)).collect();
+    if is_any && selected.is_empty() {
+        let tags: Vec<String> = all.into_iter().collect();
+        let hint =
+            if tags.is_empty() { "no scenario has a tag".to_owned() } else { format!("tags: {}", tags.join(", ")) };
+        return Err(InputError::new("--tag and --exclude leave no scenario", hint).into());
+    }
+    Ok(selected)
+}
+
+/// Prints file, title and tags of each scenario. The status is 2 if one of them cannot be read.
+fn list(scenarios: Vec<Selected>) -> Result<ExitCode> {
+    let mut errors = ScenarioErrors::default();
+    let mut text = String::new();
+    for (file, scenario) in scenarios {
+        if let Some(Scenario { title, tags, .. }) = errors.unless(&file, scenario) {
+            let tags = if tags.is_empty() { String::new() } else { format!(" [{}]", tags.join(", ")) };
+            let line = visible(&format!("{}: {title}{tags}", file.display()));
+            text += &hanging_quoted("", 4, &line, super::width().into());
+        }
+    }
+    super::print(&text)?;
+    Ok(ExitCode::from(if errors.0.is_empty() { 0 } else { 2 }))
 }
 
 /// The vendors of the built-in table or of `oui_file`.

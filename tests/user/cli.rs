@@ -52,6 +52,41 @@ fn run_without_a_path_needs_a_usual_folder() {
     insta::assert_snapshot!(input.said);
 }
 
+const TAGGED: &[(&str, &[u8])] = &[
+    ("a.toml", b"title = \"SSH is open\"\ntags = [\"ssh\", \"fast\"]\n[sensor]\nssh = 22\n"),
+    ("b.toml", b"title = \"SSH is open, slowly\"\ntags = [\"ssh\", \"nightly\"]\n[sensor]\nssh = 22\n"),
+    ("c.toml", b"title = \"no tags\"\n[sensor]\nssh = 22\n"),
+];
+
+#[test]
+fn tags_select_scenarios_and_list_runs_nothing() {
+    let mut input = Input::new(TAGGED);
+    let options: [&[&str]; 6] = [
+        &[],
+        &["--tag", "ssh"],
+        &["--tag", "fast", "--tag", "nightly", "--exclude", "nightly"],
+        &["--exclude", "ssh"],
+        &["--tag", "web"],
+        &["--tag", "a b"],
+    ];
+    for options in options {
+        input.run(&[&["run", ".", "--list"], options].concat());
+    }
+    insta::assert_snapshot!(input.said);
+}
+
+#[test]
+fn malformed_tags_are_refused() {
+    let tags = ["\"ssh\"", "[1]", "[\"\"]", "[\"a b\"]", "[\"a\\u001b[2J\"]", "[\"a\", \"a\"]"];
+    let long = format!("[\"{}\"]", "a".repeat(41));
+    for tags in tags.into_iter().chain([long.as_str()]) {
+        let text = format!("title = \"t\"\ntags = {tags}\n[sensor]\nssh = 22\n");
+        let mut input = Input::new(&[("t.toml", text.as_bytes())]);
+        input.run(&["run", "t.toml", "--list"]);
+        assert!(input.said.contains("t.toml:2:") && input.said.contains("status: 2"), "{}", input.said);
+    }
+}
+
 /// On the narrowest of usual terminals no line is broken twice.
 #[test]
 fn help_fits_eighty_columns() {

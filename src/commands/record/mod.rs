@@ -156,6 +156,7 @@ impl RecordRequest {
         Scenario {
             source: Source { name: self.file.clone(), text: "".into() },
             title: "what the ruleset does".to_owned(),
+            tags: Vec::new(),
             sensor: None,
             ruleset: Some(RulesetFiles { v4: of(Family::Ipv4), v6: of(Family::Ipv6) }),
             host: self.host.clone(),

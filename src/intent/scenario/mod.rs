@@ -10,6 +10,7 @@ mod row;
 mod schema;
 mod selection;
 mod subject;
+mod tags;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ pub use row::{ExpectRow, KnownRow};
 pub use schema::ScenarioShape;
 pub use selection::Selection;
 pub use subject::{CheckSubject, SubjectError};
+pub use tags::tag;
 
 pub use crate::probe::packet::Packet;
 
@@ -32,6 +34,8 @@ pub struct Scenario {
     pub source: Source,
     /// The claim that it proves.
     pub title: String,
+    /// Words by which a command line selects it.
+    pub tags: Vec<String>,
     /// The intent, if there is one: the expectations come from it, and so does the ruleset unless another is given.
     pub sensor: Option<Sensor>,
     /// The user's own ruleset.
@@ -70,6 +74,7 @@ impl Scenario {
     pub fn parse_with(source: Source, read: ReadFile<'_>) -> Result<Scenario> {
         let mut file = TomlTable::parse(&source)?;
         let title = read_title(&mut file)?;
+        let tags = tags::read_tags(&mut file)?;
         let sensor = file.take_table("sensor")?.map(read_sensor).transpose()?;
         let ruleset = file.take_table("ruleset")?.map(|table| read_ruleset(table, read)).transpose()?;
         let host = read_host(file.take_table("host")?, sensor.as_ref(), read)?;
@@ -81,7 +86,7 @@ impl Scenario {
             return Err(nothing_to_test(&source).into());
         }
         let lines = EntryLines::read(&source);
-        Ok(Scenario { source, title, sensor, ruleset, host, lines, expect, known })
+        Ok(Scenario { source, title, tags, sensor, ruleset, host, lines, expect, known })
     }
 }
 

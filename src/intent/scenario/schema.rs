@@ -16,6 +16,9 @@ pub struct ScenarioShape {
     /// The claim that it proves, in a sentence.
     #[schemars(length(min = 1))]
     title: String,
+    /// Words by which `--tag` and `--exclude` select it.
+    #[schemars(inner(length(min = 1, max = 40), regex(pattern = r"^[A-Za-z0-9_.:/-]+$")))]
+    tags: Option<Vec<String>>,
     sensor: Option<SensorShape>,
     ruleset: Option<RulesetShape>,
     host: Option<HostShape>,

@@ -177,7 +177,7 @@ fn complaints_about_a_scenario() {
     1 | titel = "t"
       | ^^^^^
       |
-      = help: did you mean `title`? known here: title, sensor, ruleset, host, expect, known
+      = help: did you mean `title`? known here: title, tags, sensor, ruleset, host, expect, known
     error: port 0 is out of range
      --> scenario.toml:3:7
       |
