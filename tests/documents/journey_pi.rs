@@ -287,7 +287,7 @@ fn ssh_from_is_checked_for_each_source() {
         "open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
         "22 open; 1006 others filtered (IPv4 and IPv6)",
         "over IPv4 seen from 203.0.113.66, which `ssh_from` does not name",
-        "SSH (port 32232): only whom `ssh_from` names is let in; 8 others were tried",
+        "SSH (port 32232): only addresses in `ssh_from` are let in; 8 others were tried",
     ] {
         assert!(far.words().contains(fact), "{fact}: {}", far.stdout);
     }

@@ -8,3 +8,4 @@ mod cli;
 mod debug_text;
 mod fuzz;
 mod packaging;
+mod words;

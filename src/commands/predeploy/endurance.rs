@@ -336,7 +336,7 @@ fn names(rule: &Rule, port: Port) -> bool {
 fn shut_by(rule: &Rule) -> Option<String> {
     if let Some(seconds) = rule.argument("recent", "--seconds") {
         let renewed = rule.text.contains("--update");
-        let more = if renewed { ", and each try begins them anew" } else { "" };
+        let more = if renewed { ", and each try starts them again" } else { "" };
         return Some(format!("{seconds} seconds{more}"));
     }
     let limit = rule.limit().or(rule.hash_limit()).or(rule.hash_above())?;

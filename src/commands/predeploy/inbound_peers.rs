@@ -145,11 +145,14 @@ pub fn unnamed_peers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact
         match let_in.is_empty() {
             true => Fact::new(
                 Assessment::Good,
-                format!("SSH (port {port}): only whom `ssh_from` names is let in; {} others were tried", tried.len()),
+                format!(
+                    "SSH (port {port}): only addresses in `ssh_from` are let in; {} others were tried",
+                    tried.len()
+                ),
             ),
             false => Fact::new(
                 Assessment::Bad,
-                format!("SSH (port {port}) lets in {}, whom `ssh_from` does not name", let_in.join(", ")),
+                format!("SSH (port {port}) lets in {}, which `ssh_from` does not name", let_in.join(", ")),
             ),
         }
     };

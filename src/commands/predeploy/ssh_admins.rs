@@ -34,8 +34,8 @@ fn of_family(networks: &[Network], family: Family) -> String {
 fn without_admin(networks: &[Network], family: Family) -> Fact {
     let over = family.title();
     if networks.iter().any(|network| network.family() == family) {
-        let whom = "nobody whom `ssh_from` names can be tried: name the address that you log in from with --admin";
-        return Fact::new(Assessment::Bad, format!("whether you get in over {over} is not known: {whom}"));
+        let why = "no address in `ssh_from` can be tried: name the address that you log in from with --admin";
+        return Fact::new(Assessment::Bad, format!("whether you get in over {over} is not known: {why}"));
     }
     let other = Family::BOTH.into_iter().find(|other| *other != family).map_or("none", Family::title);
     Fact::new(Assessment::Note, format!("SSH is reached over {other} only: `ssh_from` names no {over} network"))
