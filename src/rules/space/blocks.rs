@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::region::{PacketField, Region};
-use super::sets::{Act, RuleSets};
+use super::rule_sets::{Act, RuleSets};
 use super::universe::Space;
 use super::values::Values;
 

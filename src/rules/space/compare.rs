@@ -1,7 +1,8 @@
 //! The packets that two rulesets may treat differently.
 
 use super::region::Region;
-use super::sets::{ChainSets, RuleSets, Sets};
+use super::rule_sets::RuleSets;
+use super::sets::{ChainSets, Sets};
 use super::universe::Space;
 use super::walk::{Deed, Leaf};
 use super::{GAPS, TooMany};

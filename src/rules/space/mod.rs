@@ -14,6 +14,7 @@ mod describe;
 mod led;
 mod region;
 mod requirement;
+mod rule_sets;
 mod sets;
 mod turned;
 mod universe;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::TooMany;
 use super::blocks::Block;
 use super::region::Region;
-use super::sets::{Act, ChainSets, MemoryMatch, RulePosition, RuleSets, Sets, TableSets};
+use super::rule_sets::{Act, MemoryMatch, RuleSets};
+use super::sets::{ChainSets, RulePosition, Sets, TableSets};
 
 /// Packets that match the same rules, and their result in this table.
 #[derive(Debug, Clone)]
