@@ -102,9 +102,9 @@ impl Said {
 }
 
 const LOCKED_OUT: &str = "Will I be locked out";
-const LINES: &str = "Will a scan leave a line in the log";
-const DISGUISE: &str = "Does it still look like a Raspberry Pi";
-const UNASKED: &str = "Is anything open that nobody asked for";
+const LINES: &str = "Will scans be logged";
+const DISGUISE: &str = "Can it be identified as a Raspberry Pi";
+const UNASKED: &str = "Is anything open that should not be";
 const OTHERS: &str = "Is anything else not as the sensor means it";
 
 const GOOD: [&str; 4] = ["--rules", "rules.v4", "--rules6", "rules.v6"];

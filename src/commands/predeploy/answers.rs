@@ -106,11 +106,11 @@ impl PredeployQuestion {
     pub const fn text(self) -> &'static str {
         match self {
             PredeployQuestion::LockedOut => "Will I be locked out?",
-            PredeployQuestion::LogLines => "Will a scan leave a line in the log?",
+            PredeployQuestion::LogLines => "Will scans be logged?",
             PredeployQuestion::Attacker => "What does an attacker see?",
-            PredeployQuestion::Disguise => "Does it still look like a Raspberry Pi?",
-            PredeployQuestion::Unasked => "Is anything open that nobody asked for?",
-            PredeployQuestion::Others => "Is anything else not as the sensor means it?",
+            PredeployQuestion::Disguise => "Can it be identified as a Raspberry Pi?",
+            PredeployQuestion::Unasked => "Is anything open that should not be?",
+            PredeployQuestion::Others => "Does anything else differ from the sensor file?",
         }
     }
 

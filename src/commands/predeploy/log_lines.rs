@@ -40,10 +40,10 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
 fn headlines(found: &[(bool, usize)]) -> [&'static str; 2] {
     let as_wanted = found.iter().all(|(is_wanted, count)| *is_wanted == (*count > 0));
     match found.iter().filter(|(_, count)| *count > 0).count() {
-        0 => ["No.", "No, as the sensor wants."],
-        some if some == found.len() => ["Not every scan.", "Yes."],
-        _ if as_wanted => ["Not every scan.", "Not every scan, as the sensor wants."],
-        _ => ["Not every scan."; 2],
+        0 => ["No.", "No, as the sensor file says."],
+        some if some == found.len() => ["Not all of them.", "Yes."],
+        _ if as_wanted => ["Not all of them.", "Not all of them, as the sensor file says."],
+        _ => ["Not all of them."; 2],
     }
 }
 
@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn a_headline_says_as_the_sensor_wants_only_where_no_line_is_missing_or_more() {
         assert_eq!(headlines(&[(true, 5), (true, 1)])[1], "Yes.");
-        assert_eq!(headlines(&[(true, 5), (false, 0)])[1], "Not every scan, as the sensor wants.");
-        assert_eq!(headlines(&[(true, 5), (false, 3), (false, 0)])[1], "Not every scan.");
-        assert_eq!(headlines(&[(false, 3), (false, 0)])[1], "Not every scan.");
+        assert_eq!(headlines(&[(true, 5), (false, 0)])[1], "Not all of them, as the sensor file says.");
+        assert_eq!(headlines(&[(true, 5), (false, 3), (false, 0)])[1], "Not all of them.");
+        assert_eq!(headlines(&[(false, 3), (false, 0)])[1], "Not all of them.");
         assert_eq!(headlines(&[(false, 3), (false, 1)])[1], "Yes.");
-        assert_eq!(headlines(&[(true, 0), (true, 3)])[0], "Not every scan.");
-        assert_eq!(headlines(&[(false, 0); 5])[1], "No, as the sensor wants.");
+        assert_eq!(headlines(&[(true, 0), (true, 3)])[0], "Not all of them.");
+        assert_eq!(headlines(&[(false, 0); 5])[1], "No, as the sensor file says.");
     }
 }

@@ -17,8 +17,8 @@ pub fn answer(subject: &PredeploySubject) -> QuestionAnswer {
     facts.extend(subject.machine.and_then(|machine| host_name(&machine.host_name)));
     let text = "not looked at: what services say of themselves, such as `Raspbian` in the greeting of an SSH server";
     facts.push(Fact::new(Assessment::Note, text));
-    let good = if subject.scenario.host.mac.is_some() { "No." } else { "Not checked." };
-    QuestionAnswer::new(PredeployQuestion::Disguise, facts, ["Yes, or it may.", good])
+    let good = if subject.scenario.host.mac.is_some() { "Not by its addresses." } else { "Not checked." };
+    QuestionAnswer::new(PredeployQuestion::Disguise, facts, ["Possibly.", good])
 }
 
 fn mac(subject: &PredeploySubject) -> Fact {
