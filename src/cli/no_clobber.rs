@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{InputError, Result};
+use crate::error::{InputError, Result, Source};
 use crate::intent::scenario::Scenario;
 
 /// Refuses to write to a file that is read. A device or a pipe may be both.
 pub fn spare<'a>(
-    read: impl IntoIterator<Item = &'a Path>,
+    read: impl IntoIterator<Item = &'a (impl AsRef<Path> + ?Sized + 'a)>,
     written: impl IntoIterator<Item = impl AsRef<Path>>,
 ) -> Result<()> {
     let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
-    let read: Vec<PathBuf> = read.into_iter().filter_map(file).collect();
+    let read: Vec<PathBuf> = read.into_iter().filter_map(|path| file(path.as_ref())).collect();
     for path in written {
         let path = path.as_ref();
         if file(path).is_some_and(|path| read.contains(&path)) {
@@ -20,6 +20,13 @@ pub fn spare<'a>(
         }
     }
     Ok(())
+}
+
+/// The files that a scenario with an error may mean to read: its own file, and those that a text between quotes names.
+pub fn quoted_files(scenario: &Path) -> Vec<PathBuf> {
+    let text = Source::read_regular(scenario).map(|source| source.text).unwrap_or_default();
+    let quoted = text.split(['"', '\'']).map(|name| scenario.with_file_name(".").join(name));
+    std::iter::once(scenario.to_owned()).chain(quoted.filter(|path| path.is_file())).collect()
 }
 
 /// The files that a scenario was read from: its own file, and its rulesets.

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::capture_file::CaptureFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
-use super::no_clobber::{files_of, spare};
+use super::no_clobber::{files_of, quoted_files, spare};
 use super::report_files::ReportArguments;
 use super::shard::Shard;
 use super::syslog::SyslogFile;
@@ -107,9 +107,16 @@ fn run_named(named: impl FnOnce() -> Result<Vec<Selected>>, options: &RunOptions
     if options.list {
         return list(select(named()?, options)?);
     }
+    let selected = named().and_then(|named| select(named, options));
+    for (file, scenario) in selected.iter().flatten() {
+        match scenario {
+            Ok(scenario) => spare(files_of(scenario), options.written())?,
+            Err(_) => spare(&quoted_files(file), options.written())?,
+        }
+    }
     let files = options.report.begin()?;
     let begin = Instant::now();
-    files.settle(measure(named, options), None, |files, report| {
+    files.settle(selected.and_then(|selected| measure(selected, options)), None, |files, report| {
         let is_idle = report.errors.is_empty() && report.scenarios.as_ref().is_some_and(Vec::is_empty);
         let wanted = options.min_coverage.filter(|_| !is_idle && report.errors.is_empty());
         let covered = wanted.map_or(Ok(true), |wanted| is_covered(&report, wanted))?;
@@ -127,18 +134,15 @@ fn run_named(named: impl FnOnce() -> Result<Vec<Selected>>, options: &RunOptions
 }
 
 /// Reads and runs the scenarios. Bad input of one of them is reported at once, and does not keep the others from running.
-fn measure(named: impl FnOnce() -> Result<Vec<Selected>>, options: &RunOptions) -> Result<Report> {
+fn measure(selected: Vec<Selected>, options: &RunOptions) -> Result<Report> {
     let mut errors = ScenarioErrors::default();
-    let read = select(named()?, options)?
-        .into_iter()
-        .map(|(file, scenario)| (file, scenario.and_then(|one| admitted(one, options))));
+    let read = selected.into_iter().map(|(file, scenario)| (file, scenario.and_then(|one| admitted(one, options))));
     let scenarios: Vec<Scenario> = read.filter_map(|(file, scenario)| errors.unless(&file, scenario)).collect();
     if scenarios.is_empty() && !errors.0.is_empty() {
         return Ok(Report::of_errors(errors.0));
     }
     let vendors = Arc::new(vendors(options.oui_file.as_deref())?);
     let flavours = options.equipment.find_all(options.link.into(), Capture::usual)?;
-    spare(scenarios.iter().flat_map(files_of), options.written())?;
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
     let watch = if pcap.is_some() { WatchedEvents::Frames } else { options.report.watch() };

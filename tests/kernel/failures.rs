@@ -108,14 +108,16 @@ fn ended_of(folder: &Path, words: &[&str]) -> String {
 fn error_report_never_replaces_an_input() {
     let folder = folder();
     let _shared = share_the_machine();
-    for words in [
-        &["run", "key.toml", "--report", "json=key.toml"][..],
-        &["check", "--sensor", "key.toml", "--report", "json=key.toml"],
+    for (words, file) in [
+        (&["run", "key.toml"][..], "key.toml"),
+        (&["run", "key.toml"], "good.v4"),
+        (&["run", "refused.toml"], "refused.v4"),
+        (&["check", "--sensor", "key.toml"], "key.toml"),
     ] {
-        let before = fs::read_to_string(folder.path().join("key.toml")).expect("a file");
+        let before = fs::read_to_string(folder.path().join(file)).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_scanlab"));
-        let status = command.args(words).current_dir(folder.path()).output().expect("it starts").status;
-        assert_eq!(status.code(), Some(2), "{words:?}");
-        assert_eq!(fs::read_to_string(folder.path().join("key.toml")).expect("a file"), before, "{words:?}");
+        command.args(words).arg(format!("--report=json={file}")).current_dir(folder.path());
+        assert_eq!(command.output().expect("it starts").status.code(), Some(2), "{words:?}");
+        assert_eq!(fs::read_to_string(folder.path().join(file)).expect("a file"), before, "{words:?}");
     }
 }
