@@ -105,7 +105,7 @@ const LOCKED_OUT: &str = "Will I be locked out";
 const LINES: &str = "Will scans be logged";
 const DISGUISE: &str = "Can it be identified as a Raspberry Pi";
 const UNASKED: &str = "Is anything open that should not be";
-const OTHERS: &str = "Is anything else not as the sensor means it";
+const OTHERS: &str = "Does anything else differ from the sensor file";
 
 const GOOD: [&str; 4] = ["--rules", "rules.v4", "--rules6", "rules.v6"];
 
