@@ -166,7 +166,7 @@ fn a_session_through_synproxy_depends_on_its_sysctl_only() {
         assert!(!strict.iter().any(|fact| fact.contains("has to be let through")), "{flavour}: {strict:#?}");
         assert!(report.contains("was kept by line 11: ") && !report.contains("was dropped by line 11: "), "{report}");
         let (loose, _) = of("1");
-        let refused = "bad: a new SSH connection to port 22 is not finished: the handshake breaks off, over IPv4";
+        let refused = "bad: a new SSH connection to port 22 cannot complete its handshake, over IPv4";
         assert!(has(&loose, refused, "synproxy.v4:12: "), "{flavour}: {loose:#?}");
     }
 }

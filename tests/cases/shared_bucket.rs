@@ -46,7 +46,7 @@ fn each_port_that_lists_let_in_once_is_found() {
 
 #[test]
 fn each_other_protocol_that_a_shared_limit_lets_in_is_found() {
-    let start = "bad: other protocols over IPv4 and IPv6: ping, GRE, ESP let in";
+    let start = "bad: other protocols over IPv4 and IPv6: ping, GRE, ESP accepted";
     assert_says("open.v4", &["nft", "legacy"], "unasked", &[start]);
 }
 

@@ -224,7 +224,7 @@ fn every_planted_fault_turns_its_answer_red() {
     assert!(only_v4.words().contains("everything, over IPv6: there are no rules for it"), "{}", only_v4.stdout);
 
     assert_eq!(no_xmas.red(), [LINES], "{}", no_xmas.stdout);
-    let line = "Xmas scan: no line at all, and the sensor wants one (IPv4)";
+    let line = "Xmas scan: no line at all, but the sensor file asks for one (IPv4)";
     assert!(no_xmas.words().contains(line), "{}", no_xmas.stdout);
 
     let report: Value = serde_json::from_str(&open.stdout).unwrap_or_else(|_| panic!("JSON: {}", open.stderr));
@@ -235,7 +235,7 @@ fn every_planted_fault_turns_its_answer_red() {
     assert!(report["findings"].is_object(), "what programs read has all that it had");
 
     assert_eq!((limit.status, limit.red()), (Some(1), vec![LOCKED_OUT.to_owned()]), "{}", limit.stdout);
-    let everybody = "does not open, and everybody's count: a stranger who keeps knocking keeps you out";
+    let everybody = "does not open, and all clients share the limit: a stranger who keeps connecting keeps you out";
     assert!(limit.words().contains(everybody), "{}", limit.stdout);
     assert_eq!(hashlimit.status, Some(0), "{}", hashlimit.stdout);
     let each =
@@ -250,12 +250,12 @@ fn every_planted_fault_turns_its_answer_red() {
         "gets no answer, over IPv4 (from 203.0.113.66) (while today.v4:17 does not apply: -m time) rule today.v4:25";
     assert!(today.words().contains(then), "{}", today.stdout);
     assert_eq!((once.status, once.red()), (Some(1), vec![UNASKED.to_owned()]), "{}", once.stdout);
-    let then = "TCP port 8080 over IPv4: let in, and the sensor serves nothing there (while once.v4:";
+    let then = "TCP port 8080 over IPv4: accepted, but the sensor serves nothing there (while once.v4:";
     assert!(once.words().contains(then) && once.words().contains("applies: -m time)"), "{}", once.stdout);
 
     let words = deny_all.words();
-    assert!(words.contains("other protocols over IPv4: ping let in, and the sensor denies all"), "{words}");
-    assert!(words.contains("other protocols over IPv6: ping, GRE, ESP let in, and the sensor denies all"), "{words}");
+    assert!(words.contains("other protocols over IPv4: ping accepted, but the sensor denies all"), "{words}");
+    assert!(words.contains("other protocols over IPv6: ping, GRE, ESP accepted, but the sensor denies all"), "{words}");
 }
 
 /// The answers about SSH hold for every source: for the administrator on another network, and for all others.
@@ -457,7 +457,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
         "the SSH server is set up for port 2222 too, which the sensor does not name",
         "the SSH server listens at 192.0.2.10, and not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
         "another firewall filters on this machine: IPv4 has legacy tables (filter) beside those of nf_tables",
-        "stays open (IPv4 and IPv6): what you type arrives once the machine has printed something",
+        "stays open (IPv4 and IPv6): it may hang until the machine next sends output",
         "wlan.link:2: OriginalName=wlan* does not match eth0 of this machine, so the file is not applied to it",
     ] {
         assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
@@ -559,12 +559,12 @@ mod alone {
         let words = found.words();
         for fact in [
             "a new SSH connection to port 32232 opens, over IPv4 and IPv6 (from 192.0.2.7 and 2001:db8:113::66)",
-            "what you type arrives once the machine has printed something",
+            "it may hang until the machine next sends output",
             "that is open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
             "Xmas scan: 5 lines, \"<PRE> Xmas scan: \" (IPv4 and IPv6)",
             "22, 32232 open; 1005 others filtered (IPv4 and IPv6)",
             "the MAC address 00:0c:29:4f:8e:35: nmap prints VMware, the IEEE has VMware, Inc.",
-            "TCP over IPv4 and IPv6: only what the sensor serves is let in",
+            "TCP over IPv4 and IPv6: only what the sensor serves is accepted",
         ] {
             assert!(words.contains(fact), "{fact}: {}", found.stdout);
         }

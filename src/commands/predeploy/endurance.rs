@@ -310,8 +310,10 @@ fn row_in_words(families: &Families, limit: DoorLimit) -> Fact {
             Fact::new(Assessment::Note, text).by(blame)
         }
         SpentBy::Everybody => {
-            let text =
-                format!("{limited}, and everybody's count: a stranger who keeps knocking keeps you out{}", wait(": "));
+            let text = format!(
+                "{limited}, and all clients share the limit: a stranger who keeps connecting keeps you out{}",
+                wait(": ")
+            );
             let fix = "`-m hashlimit --hashlimit-mode srcip` counts each address by itself";
             Fact::new(Assessment::Bad, text).by(blame).fixed_by(fix).about(families, connections(port))
         }

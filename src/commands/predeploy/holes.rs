@@ -172,7 +172,7 @@ fn too_many(sets: &Sets) -> Hole {
         place: sets.listing.source.name.display().to_string(),
         led_by: None,
         is_served: false,
-        what: "packets of more kinds than are looked at".to_owned(),
+        what: "more kinds of packets than can be judged".to_owned(),
         because: None,
         is_tried: false,
         region: space.everything.clone(),
@@ -292,12 +292,12 @@ impl Hole {
                 (Assessment::Unknown, text)
             }
             Some(Passed::In) => {
-                (Assessment::Bad, format!("{what} is let in over {family}, and the sensor does not mean it"))
+                (Assessment::Bad, format!("{what} is accepted over {family}, but the sensor file does not allow it"))
             }
             Some(Passed::Out(left)) => {
-                (Assessment::Bad, format!("{what} over {family}: {left}, and the sensor does not mean it"))
+                (Assessment::Bad, format!("{what} over {family}: {left}, but the sensor file does not allow it"))
             }
-            None => (Assessment::Unknown, format!("{what} may be let in over {family}, {}", self.tried())),
+            None => (Assessment::Unknown, format!("{what} may be accepted over {family}, {}", self.tried())),
         };
         Fact::new(tone, text).by(vec![place.clone()]).about(&about, RelatedChecks::None)
     }

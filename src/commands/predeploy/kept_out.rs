@@ -238,7 +238,7 @@ impl ConnectionSegment {
 
     const fn name(self) -> &'static str {
         match self {
-            ConnectionSegment::Syn => "a new SSH connection that the sensor means is kept out",
+            ConnectionSegment::Syn => "a new SSH connection that the sensor file allows is kept out",
             ConnectionSegment::OfClient => "what the client of an SSH connection sends is kept out",
             ConnectionSegment::OfHost => "what the host sends in an SSH connection is held back",
         }
@@ -320,7 +320,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
         family: space.family,
         segment,
         place: sets.listing.source.name.display().to_string(),
-        what: "SSH packets of more kinds than are looked at".to_owned(),
+        what: "SSH more kinds of packets than can be judged".to_owned(),
         opaque: None,
         addresses: size(&holes::meant(subject, space.family)),
         ports: u128::from(u16::MAX),

@@ -49,7 +49,7 @@ fn unseen_fact(subject: &PredeploySubject, unseen: &DiscoveredMacs) -> Fact {
         Some(hidden) => hidden.reason(file(subject, Family::Ipv6)),
         None => "neighbour discovery (ICMPv6 types 135 and 136) is dropped".to_owned(),
     };
-    let text = format!("over IPv6 nobody on the same network finds the machine any more: {why}");
+    let text = format!("over IPv6 no machine on the same network can find this one: {why}");
     Fact::new(Assessment::Bad, text).about(&Family::Ipv6.into(), RelatedChecks::Neighbours)
 }
 
@@ -89,7 +89,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
             }
             Opening::Silent => "gets no answer",
             Opening::Refused => "is refused",
-            Opening::HalfOpen => "is not finished: the handshake breaks off",
+            Opening::HalfOpen => "cannot complete its handshake",
             Opening::Mute => "opens, and then nothing gets through",
         };
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins})");
@@ -190,7 +190,7 @@ impl SessionOutcome {
         let (tone, text) = match self {
             SessionOutcome::Stays => (Assessment::Good, format!("{open} stays open ({places})")),
             SessionOutcome::WaitsForHost => {
-                let but = "what you type arrives once the machine has printed something, such as a prompt";
+                let but = "it may hang until the machine next sends output";
                 (Assessment::Good, format!("{open} stays open ({places}): {but}"))
             }
             SessionOutcome::WaitsForYou => {
@@ -212,7 +212,7 @@ impl SessionOutcome {
             }
             SessionOutcome::NeverOpen => (
                 Assessment::Note,
-                format!("under the rules of now no connection to port {port} opens ({places}): none can be lost"),
+                format!("under the present rules no connection to port {port} opens ({places}): none can be lost"),
             ),
         };
         Fact::new(tone, text).by(blame)

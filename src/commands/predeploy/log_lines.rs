@@ -30,7 +30,10 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     }
     facts.push(Fact::new(
         Assessment::Good,
-        format!("of {SCAN} ports at full speed; a slow scan leaves more, as limits recover{}", how_read(subject)),
+        format!(
+            "of {SCAN} ports at full speed; slower scans log more lines, because limits recover{}",
+            how_read(subject)
+        ),
     ));
     QuestionAnswer::new(PredeployQuestion::LogLines, facts, headlines(&all))
 }
@@ -57,7 +60,7 @@ fn wants(sensor: &Sensor, technique: Technique, count: usize) -> bool {
 fn how_read(subject: &PredeploySubject) -> &'static str {
     match subject.equipment.capture {
         Capture::Kmsg => "",
-        Capture::Nflog => "; read with NFLOG in the place of LOG, so that none is in your log",
+        Capture::Nflog => "; nothing was written to your log (NFLOG was used)",
     }
 }
 
@@ -78,13 +81,13 @@ fn fact(subject: &PredeploySubject, technique: Technique, families: &Families, f
     let lines = format!("{name} scan: {lines}, {}{more}", few.join(", "));
     match (wants(subject.sensor, technique, *count), count) {
         (true, 0) => {
-            let text = format!("{name} scan: no line at all, and the sensor wants one ({families})");
+            let text = format!("{name} scan: no line at all, but the sensor file asks for one ({families})");
             Fact::new(Assessment::Bad, text).about(families, RelatedChecks::Logs(technique))
         }
         (false, 0) => {
-            Fact::new(Assessment::Note, format!("{name} scan: no line, and the sensor wants none ({families})"))
+            Fact::new(Assessment::Note, format!("{name} scan: no line, and the sensor file asks for none ({families})"))
         }
-        (false, _) => Fact::new(Assessment::Note, format!("{lines}, and the sensor wants none ({families})")),
+        (false, _) => Fact::new(Assessment::Note, format!("{lines}, and the sensor file asks for none ({families})")),
         (true, _) => Fact::new(Assessment::Good, format!("{lines} ({families})")),
     }
 }

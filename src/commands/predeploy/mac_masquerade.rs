@@ -15,7 +15,7 @@ pub fn answer(subject: &PredeploySubject) -> QuestionAnswer {
     facts.extend(addresses(subject));
     facts.extend(subject.link.map(|link| link_file::facts(subject, link)).unwrap_or_default());
     facts.extend(subject.machine.and_then(|machine| host_name(&machine.host_name)));
-    let text = "not looked at: what services say of themselves, such as `Raspbian` in the greeting of an SSH server";
+    let text = "not checked: service banners, such as `Raspbian` in that of an SSH server";
     facts.push(Fact::new(Assessment::Note, text));
     let good = if subject.scenario.host.mac.is_some() { "Not by its addresses." } else { "Not checked." };
     QuestionAnswer::new(PredeployQuestion::Disguise, facts, ["Possibly.", good])

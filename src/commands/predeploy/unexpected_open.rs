@@ -79,21 +79,21 @@ fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &Families, 
     if ports.is_empty() {
         let count = measured.tried.len();
         let how = match count == usize::from(u16::MAX) {
-            true => "all 65535 ports were tried".to_owned(),
-            false => format!("{count} ports were tried, and no rule tells the others apart"),
+            true => "all 65535 ports were tested".to_owned(),
+            false => format!("{count} ports were tested; the rules treat all others the same"),
         };
         return Fact::new(
             Assessment::Good,
-            format!("TCP over {families}: only what the sensor serves is let in; {how}"),
+            format!("TCP over {families}: only what the sensor serves is accepted; {how}"),
         );
     }
     let has_no_rules = subject.rulesets.iter().all(|(family, _)| !families.contains(*family));
     let text = match (everything, has_no_rules) {
         (true, true) => format!("everything, over {families}: there are no rules for it"),
-        (true, false) => format!("everything: TCP over {families} is let in on every port"),
+        (true, false) => format!("everything: TCP over {families} is accepted on every port"),
         (false, _) => {
             let verb = if ports.len() == 1 { "port" } else { "ports" };
-            format!("TCP {verb} {} over {families}: let in, and the sensor serves nothing there", in_words(ports))
+            format!("TCP {verb} {} over {families}: accepted, but the sensor serves nothing there", in_words(ports))
         }
     };
     let rules = families.0.iter().flat_map(|family| accepting(subject, measured, *family, ports));
@@ -126,16 +126,16 @@ fn of_udp(subject: &PredeploySubject, families: &Families, ports: &PortSet) -> O
     if ports.is_empty() {
         return Some(Fact::new(
             Assessment::Good,
-            format!("UDP over {families}: not let in on any port that was tried"),
+            format!("UDP over {families}: not accepted on any port that was tested"),
         ));
     }
     Some(match subject.sensor.deny {
         Deny::Tcp => {
-            let text = format!("UDP over {families} is let in, as the sensor means it: `deny = \"all\"` would not");
+            let text = format!("UDP over {families} is accepted, as the sensor file says: `deny = \"all\"` would not");
             Fact::new(Assessment::Note, text)
         }
         Deny::All => {
-            let text = format!("UDP ports {} over {families}: let in, and the sensor denies all", in_words(ports));
+            let text = format!("UDP ports {} over {families}: accepted, but the sensor denies all", in_words(ports));
             Fact::new(Assessment::Bad, text)
         }
     })
@@ -159,10 +159,10 @@ fn other_fact(subject: &PredeploySubject, families: &Families, let_in: &str, kep
         (true, _) => Fact::new(Assessment::Good, format!("other protocols over {families}: {kept_out} are kept out")),
         (false, Deny::Tcp) => Fact::new(
             Assessment::Note,
-            format!("other protocols over {families}: {let_in} are let in, as the sensor means it"),
+            format!("other protocols over {families}: {let_in} are accepted, as the sensor file says"),
         ),
         (false, Deny::All) => {
-            let text = format!("other protocols over {families}: {let_in} let in, and the sensor denies all");
+            let text = format!("other protocols over {families}: {let_in} accepted, but the sensor denies all");
             Fact::new(Assessment::Bad, text)
         }
     }
