@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::text::count::{counted, counted_as};
+
 /// The explanation of a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
@@ -113,8 +115,7 @@ pub struct Patch {
 impl Patch {
     /// `checked: 12 checks of this scenario; resolves 2 mismatches`
     pub fn tried(&self) -> String {
-        let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
-        let checks = count(self.checked, "check", "checks");
-        format!("checked: {checks} of this scenario; resolves {}", count(self.mends, "mismatch", "mismatches"))
+        let mismatches = counted_as(self.mends, "mismatch", "mismatches");
+        format!("checked: {} of this scenario; resolves {mismatches}", counted(self.checked, "check"))
     }
 }

@@ -12,6 +12,7 @@ use crate::commands::predeploy::{Assessment, Fact, PredeployQuestion, QuestionAn
 use crate::intent::check::Check;
 use crate::intent::explanation::Patch;
 use crate::net::Family;
+use crate::text::count::counted;
 use crate::text::escape::visible;
 use crate::text::wrap::hanging;
 
@@ -56,9 +57,9 @@ fn verdict(report: &Report) -> String {
         Deployment::Safe => (AnsiColor::Green, "SAFE TO DEPLOY".to_owned()),
         Deployment::FlavoursDiffer => (AnsiColor::Red, "DO NOT DEPLOY: nft and legacy do not do the same".to_owned()),
         Deployment::Unknown { unknown } => {
-            (AnsiColor::Yellow, format!("CANNOT TELL: {} could not be checked", count(unknown, "thing")))
+            (AnsiColor::Yellow, format!("CANNOT TELL: {} could not be checked", counted(unknown, "thing")))
         }
-        Deployment::Unsafe { reasons } => (AnsiColor::Red, format!("DO NOT DEPLOY: {}", count(reasons, "reason"))),
+        Deployment::Unsafe { reasons } => (AnsiColor::Red, format!("DO NOT DEPLOY: {}", counted(reasons, "reason"))),
     };
     let style = color.on_default().bold();
     format!("{style}{text}{style:#}\n")
@@ -73,7 +74,7 @@ fn paragraph(report: &Report, number: usize, problem: &Problem, width: usize, de
     let shown = if detail == Detail::Everything { usize::MAX } else { EFFECTS };
     problem.facts.iter().take(shown).for_each(|fact| say("", &fact.details.effect));
     if problem.facts.len() > shown {
-        say("", &format!("and {} (-v shows them)", count(problem.facts.len() - shown, "more effect")));
+        say("", &format!("and {} (-v shows them)", counted(problem.facts.len() - shown, "more effect")));
     }
     failed_checks(report, problem).iter().for_each(|words| say("", words));
     problem.mismatches.iter().find_map(Mismatches::words).iter().for_each(|words| say("why", words));
@@ -111,7 +112,7 @@ fn failed_checks(report: &Report, problem: &Problem) -> Option<String> {
     let packets = match packets.as_slice() {
         [] => None,
         [only] => Some(whereabouts(&[only])),
-        some => Some(count(some.len(), "packet")),
+        some => Some(counted(some.len(), "packet")),
     };
     let scans = Some(whereabouts(&scans)).filter(|words| !words.is_empty());
     let which = scans.into_iter().chain(packets).collect::<Vec<_>>().join("; ");
@@ -209,7 +210,7 @@ fn headline(answer: &QuestionAnswer, problems: &[Problem], is_repeated: bool, wi
     }
     let notes = if answer.question == PredeployQuestion::LockedOut { 0 } else { notes(answer) };
     if notes > 0 && detail == Detail::Problems {
-        words += &format!(" ({})", count(notes, "note"));
+        words += &format!(" ({})", counted(notes, "note"));
     }
     let wrapped = hanging(&format!("{} ", answer.asks), 2, &visible(&words), width);
     let (asks, words) = wrapped.split_at(answer.asks.len());
@@ -247,7 +248,7 @@ fn left_out(report: &Report, problems: &[Problem], is_safe: bool) -> String {
         (sysctls, "changed sysctl"),
     ];
     let parts = parts.into_iter().filter(|(number, _)| *number > 0);
-    let parts: Vec<String> = parts.map(|(number, what)| count(number, what)).collect();
+    let parts: Vec<String> = parts.map(|(number, what)| counted(number, what)).collect();
     match parts.is_empty() {
         true => "-v shows every check\n".to_owned(),
         false => format!("-v shows {} and every check\n", parts.join(", ")),
@@ -256,10 +257,6 @@ fn left_out(report: &Report, problems: &[Problem], is_safe: bool) -> String {
 
 fn notes(answer: &QuestionAnswer) -> usize {
     answer.facts.iter().filter(|fact| fact.tone == Assessment::Note).count()
-}
-
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn style(tone: Assessment) -> Style {

@@ -9,6 +9,7 @@ use crate::lab::Backend;
 use crate::net::Family;
 use crate::probe::path::{Fate, deciding};
 use crate::probe::tool_run::ToolRun;
+use crate::text::count::counted_as;
 use crate::text::escape::visible;
 
 /// More log lines than this are counted; all of them are in the JSON.
@@ -39,13 +40,9 @@ fn summary(report: &Exec) -> String {
     format!(
         "{ended} after {:.1} s; {}, {back} back; {}",
         status.seconds,
-        counted(to_host, "frame to the host", "frames to the host"),
-        counted(report.log.len(), "log line", "log lines")
+        counted_as(to_host, "frame to the host", "frames to the host"),
+        counted_as(report.log.len(), "log line", "log lines")
     )
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Writes groups of the same kind of frame together, under a line that names the kind.
@@ -62,7 +59,7 @@ fn write_groups(text: &mut String, groups: &[&FrameGroup], report: &Exec, whose:
             groups.iter().filter(|group| (group.family, &*group.what) == (family, what)).collect();
         let frames = alike.iter().map(|group| group.frames).sum();
         let what = if what == "connection" { "tcp connections, behind their first segment" } else { what };
-        let _ = writeln!(text, "{whose}{family_name}{}: {}", visible(what), counted(frames, "frame", "frames"));
+        let _ = writeln!(text, "{whose}{family_name}{}: {}", visible(what), counted_as(frames, "frame", "frames"));
         for group in alike {
             let line = format!("  {:>6}  {}", group.frames, visible(&became(group, report)));
             let _ = writeln!(text, "{}", line.trim_end());
@@ -77,7 +74,7 @@ fn became(group: &FrameGroup, report: &Exec) -> String {
         let preposition = if group.direction == FrameDirection::ToHost { "to" } else { "from" };
         format!("{preposition} {word} {}: ", ports.replace(',', ", "))
     });
-    let connections = group.connections.map(|count| format!("of {}: ", counted(count, "connection", "connections")));
+    let connections = group.connections.map(|count| format!("of {}: ", counted_as(count, "connection", "connections")));
     let mut words = vec![fate(group, report)];
     if group.direction == FrameDirection::ToHost {
         match (&group.answer, group.held_back) {
@@ -130,7 +127,7 @@ fn write_log(text: &mut String, report: &Exec) {
         let _ = writeln!(text, "  {}", visible(line.record.line.trim_end()));
     }
     if let Some(more) = report.log.len().checked_sub(LINES).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  and {}: see --format json", counted(more, "more line", "more lines"));
+        let _ = writeln!(text, "  and {}: see --format json", counted_as(more, "more line", "more lines"));
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::intent::check::{Check, Outcome};
 use crate::lab::Capture;
 use crate::net::port::PortSet;
+use crate::text::count::counted;
 use crate::text::escape::visible;
 use crate::text::group::grouped;
 
@@ -162,7 +163,7 @@ fn summary_line(summary: &CheckCounts) -> String {
     format!(
         "{style}{}: {checks} checks: {matched} matched, {mismatched} mismatched, {known} known, \
          {not_run} not-run{style:#}{loudly}{covered}\n",
-        if scenarios == 1 { "1 scenario".to_owned() } else { format!("{scenarios} scenarios") },
+        counted(scenarios, "scenario"),
     )
 }
 

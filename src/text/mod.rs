@@ -1,6 +1,7 @@
-//! Text in general: escaped for terminals, for CI systems, split into words, and wrapped.
+//! Text in general: escaped for terminals, for CI systems, split into words, wrapped, and with numbers.
 
 pub(crate) mod ci_escape;
+pub(crate) mod count;
 pub mod escape;
 pub(crate) mod group;
 pub mod words;

@@ -13,6 +13,7 @@ use crate::net::port::PortSet;
 use crate::probe::observation::LogRecord;
 use crate::probe::scan::Technique;
 use crate::sensor::Sensor;
+use crate::text::count::counted;
 
 pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer {
     let (mut facts, mut all) = (Vec::new(), Vec::new());
@@ -77,7 +78,7 @@ fn fact(subject: &PredeploySubject, technique: Technique, families: &Families, f
     let few: Vec<String> = prefixes.iter().take(PREFIXES).map(|prefix| format!("{prefix:?}")).collect();
     let more =
         if prefixes.len() > PREFIXES { format!(" and {} more", prefixes.len() - PREFIXES) } else { String::new() };
-    let lines = if *count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+    let lines = counted(*count, "line");
     let lines = format!("{name} scan: {lines}, {}{more}", few.join(", "));
     match (wants(subject.sensor, technique, *count), count) {
         (true, 0) => {

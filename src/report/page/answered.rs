@@ -1,8 +1,8 @@
 //! The answers of `check`, and their verdict.
 
-use super::counted;
 use crate::commands::predeploy::Assessment;
 use crate::report::{Deployment, Report};
+use crate::text::count::counted_as;
 
 /// The CSS class of the verdict, and its words.
 pub fn verdict(report: &Report) -> (&'static str, String) {
@@ -10,11 +10,11 @@ pub fn verdict(report: &Report) -> (&'static str, String) {
         Deployment::Safe => ("matched", "Safe to deploy".to_owned()),
         Deployment::FlavoursDiffer => ("mismatched", "Do not deploy: nft and legacy do not do the same".to_owned()),
         Deployment::Unknown { unknown } => {
-            let things = counted(unknown, "thing", "things");
+            let things = counted_as(unknown, "thing", "things");
             ("not-run", format!("Cannot tell: {things} could not be checked"))
         }
         Deployment::Unsafe { reasons } => {
-            ("mismatched", format!("Do not deploy: {}", counted(reasons, "reason", "reasons")))
+            ("mismatched", format!("Do not deploy: {}", counted_as(reasons, "reason", "reasons")))
         }
     }
 }

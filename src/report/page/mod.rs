@@ -34,6 +34,7 @@ use crate::commands::predeploy::{Assessment, QuestionAnswer};
 use crate::intent::check::Outcome;
 use crate::lab::{Backend, Capture};
 use crate::text::ci_escape::inert_markup;
+use crate::text::count::counted_as;
 use crate::text::escape::is_terminal_control;
 
 /// The report as a page.
@@ -129,10 +130,10 @@ fn verdict(report: &Report) -> VerdictWords {
     let of = |look, words: String| VerdictWords { look, words };
     match &report.summary {
         summary if !report.errors.is_empty() && summary.is_none_or(|summary| summary.mismatched == 0) => {
-            of("not-run", counted(report.errors.len(), "error", "errors") + " kept scanlab from a verdict")
+            of("not-run", counted_as(report.errors.len(), "error", "errors") + " kept scanlab from a verdict")
         }
         _ if flavours > 0 => {
-            of("mismatched", counted(flavours, "difference of nft and legacy", "differences of nft and legacy"))
+            of("mismatched", counted_as(flavours, "difference of nft and legacy", "differences of nft and legacy"))
         }
         _ if report.answers.is_some() => {
             let (look, words) = answered::verdict(report);
@@ -141,27 +142,23 @@ fn verdict(report: &Report) -> VerdictWords {
         None if report.hidden.is_some() => of("mismatched", "No neighbour finds the host over IPv6".to_owned()),
         None => of("scan", "What a scanner sees".to_owned()),
         Some(summary) if summary.mismatched > 0 => {
-            of("mismatched", counted(summary.mismatched, "mismatch", "mismatches"))
+            of("mismatched", counted_as(summary.mismatched, "mismatch", "mismatches"))
         }
         Some(summary) if summary.not_run > 0 || summary.checks == 0 => {
-            of("not-run", format!("Not run: {}", counted(summary.not_run, "check", "checks")))
+            of("not-run", format!("Not run: {}", counted_as(summary.not_run, "check", "checks")))
         }
         Some(summary) if summary.known > 0 => of(
             "known",
-            format!("As expected, but for {}", counted(summary.known, "known mismatch", "known mismatches")),
+            format!("As expected, but for {}", counted_as(summary.known, "known mismatch", "known mismatches")),
         ),
         Some(_) => of("matched", "As expected".to_owned()),
     }
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn subject(report: &Report) -> String {
     match report.scenarios.as_deref() {
         Some([scenario]) => scenario.name.clone(),
-        Some(scenarios) => counted(scenarios.len(), "scenario", "scenarios"),
+        Some(scenarios) => counted_as(scenarios.len(), "scenario", "scenarios"),
         None => "scanlab".to_owned(),
     }
 }
@@ -204,7 +201,7 @@ impl Page<'_> {
 
     /// `131070 probes`: a record may be for many ports.
     fn probes(&self) -> String {
-        counted(self.report.probes.iter().map(|probe| probe.ports().len().max(1)).sum(), "probe", "probes")
+        counted_as(self.report.probes.iter().map(|probe| probe.ports().len().max(1)).sum(), "probe", "probes")
     }
 
     fn backend(&self) -> &'static str {

@@ -52,7 +52,7 @@ fn failures(scenario: &ReportedScenario, width: u16) -> String {
     paragraphs.into_iter().map(|paragraph| format!("\n{paragraph}")).collect()
 }
 
-/// What was expected and observed, once for all rows that share it.
+/// The expected and the observed facts, once for all rows that share them.
 fn facts(checks: Vec<&Check>, layout: Layout) -> String {
     let rows = rows(checks);
     let alike = |row: &CheckRow| (row.first.expected.to_string(), observed(row.first), remark(row.first));

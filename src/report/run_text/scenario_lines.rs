@@ -2,9 +2,10 @@
 
 use super::super::layout::styled;
 use super::super::{Report, ReportedError, ReportedScenario};
-use super::summary::{counted, listed};
+use super::summary::listed;
 use crate::intent::check::Outcome;
 use crate::report::table::style;
+use crate::text::count::counted;
 use crate::text::escape::visible;
 use crate::text::wrap::{hanging_parts, hanging_quoted, shortened};
 

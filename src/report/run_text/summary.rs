@@ -6,6 +6,7 @@ use super::super::layout::styled;
 use super::super::{CheckCounts, Report};
 use crate::intent::check::Outcome;
 use crate::report::table::style;
+use crate::text::count::counted;
 use crate::text::wrap::hanging_parts;
 
 /// `5 scenarios passed; 1176 checks: 69 known mismatches; coverage 97.2 %; 0.31 s`
@@ -33,11 +34,6 @@ pub fn line(report: &Report, counts: &CheckCounts, time: Duration, width: u16) -
         _ => Outcome::Mismatched,
     };
     styled(&hanging_parts("", 2, parts, width.into()), style(outcome))
-}
-
-/// `1 check`, `4 checks`
-pub fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn scenarios(counts: &[(usize, &str); 4]) -> String {
