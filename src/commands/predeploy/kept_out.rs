@@ -68,10 +68,7 @@ fn of_family(subject: &PredeploySubject, sets: &Sets) -> Result<Vec<KeptOut>> {
     let fates = subject.fates(&packets)?;
     let all = found.into_iter().zip(fates).map(|(one, fate)| {
         let is_kept_out = matches!(fate, Some(Fate::Dropped | Fate::Rejected));
-        let left = fate.and_then(|fate| match fate {
-            Fate::Left(left) => Some(left),
-            _ => None,
-        });
+        let left = fate.and_then(Fate::left);
         KeptOut { is_tried: fate.is_some(), is_kept_out, left, ..one }
     });
     let all = merged(all, |one, other| one.place == other.place && one.segment == other.segment, KeptOut::add);
