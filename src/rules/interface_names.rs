@@ -1,6 +1,6 @@
 //! Names of interfaces that between them meet every `-i` and `-o` of a ruleset in each way that a name can.
 
-use super::iptables_save::{Match, Rule};
+use super::iptables_save::{Match, Rule, is_interface};
 use crate::net::InterfaceName;
 use crate::text::group::once;
 
@@ -28,11 +28,6 @@ pub fn name_of_each<'r>(rules: &[&'r Rule], link: &InterfaceName) -> Vec<(&'r st
     patterns.iter().copied().filter_map(name).collect()
 }
 
-/// True if the pattern matches the name.
-pub fn is_meant(pattern: &str, name: &str) -> bool {
-    pattern.strip_suffix('+').map_or(pattern == name, |start| name.starts_with(start))
-}
-
 fn patterns<'r>(rules: &[&'r Rule]) -> Vec<&'r str> {
     let clauses = rules.iter().flat_map(|rule| &rule.clauses);
     once(clauses.filter_map(|clause| match &clause.ask {
@@ -46,14 +41,14 @@ fn of_pattern(start: &str, patterns: &[&str], link: &InterfaceName) -> Option<St
     let is_narrower = |other: &&str| other.strip_suffix('+').is_none_or(|longer| longer.len() > start.len());
     let narrower: Vec<&str> = patterns.iter().copied().filter(is_narrower).collect();
     let names = [link.to_string()].into_iter().chain(numbered(if start.is_empty() { "any" } else { start }));
-    let is_of_it = |name: &String| name.starts_with(start) && !narrower.iter().any(|other| is_meant(other, name));
+    let is_of_it = |name: &String| name.starts_with(start) && !narrower.iter().any(|other| is_interface(other, name));
     names.into_iter().find(is_of_it)
 }
 
 /// A name that none of the patterns matches but `+`, which matches all.
 fn unnamed(patterns: &[&str]) -> Option<String> {
     let starts = ["other".to_owned()].into_iter().chain(('a'..='z').map(|letter| format!("{letter}{letter}")));
-    let is_free = |name: &String| !patterns.iter().any(|other| *other != "+" && is_meant(other, name));
+    let is_free = |name: &String| !patterns.iter().any(|other| *other != "+" && is_interface(other, name));
     starts.flat_map(|start| numbered(&start).collect::<Vec<_>>()).find(is_free)
 }
 

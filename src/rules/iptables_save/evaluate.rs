@@ -158,14 +158,14 @@ fn has_ports(content: Content) -> MatchResult {
     }
 }
 
-/// Matches `eth0`, or `eth+` for all names with this beginning. Without an interface the kernel compares with an empty
-/// name (`ip_packet_match`).
+/// Without an interface the kernel compares with an empty name (`ip_packet_match`).
 fn interface(pattern: &str, name: Option<&str>) -> MatchResult {
-    let name = name.unwrap_or_default();
-    match pattern.strip_suffix('+') {
-        Some(start) => name.starts_with(start).into(),
-        None => (name == pattern).into(),
-    }
+    is_interface(pattern, name.unwrap_or_default()).into()
+}
+
+/// True if `pattern` matches `name`: `eth0`, or `eth+` for all names with this beginning.
+pub fn is_interface(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('+').map_or(pattern == name, |start| name.starts_with(start))
 }
 
 fn port(ports: &PortSet, port: Option<Port>) -> MatchResult {

@@ -43,7 +43,7 @@ use crate::net::port::PortSet;
 
 pub use backend::Backend;
 pub use edit::{Edit, apply};
-pub use evaluate::{MatchResult, Packet};
+pub use evaluate::{MatchResult, Packet, is_interface};
 pub use listing::{HOOKS, PlacedRule};
 pub use memory::keeps_lists;
 pub use nflog::{Copy as NflogCopy, Groups};

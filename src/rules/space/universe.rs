@@ -4,8 +4,8 @@ use super::region::{FIELDS, PacketField, Region};
 use super::values::Values;
 use crate::net::conntrack::ConntrackState;
 use crate::net::{Family, InterfaceName};
-use crate::rules::interface_names::{distinct_names, is_meant};
-use crate::rules::iptables_save::{Listing, Rule};
+use crate::rules::interface_names::distinct_names;
+use crate::rules::iptables_save::{Listing, Rule, is_interface};
 
 /// The common facts of the rulesets that are compared.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Space {
 
     /// The indices of the names that match `pattern`.
     pub fn meant(&self, pattern: &str) -> Values {
-        Values::these((0..).zip(&self.names).filter(|(_, name)| is_meant(pattern, name)).map(|(place, _)| place))
+        Values::these((0..).zip(&self.names).filter(|(_, name)| is_interface(pattern, name)).map(|(place, _)| place))
     }
 }
 
