@@ -29,21 +29,20 @@ pub struct BanList {
 /// All such rules in the rules of `subject`.
 pub fn find(subject: &PredeploySubject) -> Result<Vec<BanList>> {
     subject.of_each_family(|sets| {
-        let rules = || sets.listing.placed_rules().filter(|at| list_of(at.rule).is_some());
-        let keeps_out = rules().filter(|at| is_ban(at.rule));
+        let keeps_out = sets.listing.placed_rules().filter(|at| is_ban(at.rule));
         let found = keeps_out.flat_map(|ban| subject.sensor.ssh.iter().filter_map(move |port| of(sets, &ban, *port)));
         Ok(found.collect())
     })
 }
 
 fn of(sets: &Sets, ban: &PlacedRule, port: Port) -> Option<BanList> {
-    let name = list_of(ban.rule)?;
+    let name = ban.rule.recent_list()?;
     let meets = |at: &PlacedRule, packets| {
         let arrivals = sets.arrivals(at.table, at.chain, at.number);
         arrivals.may_be(|hook, region| is_of(region, hook, port, packets))
     };
     let [keeps_out, cuts_sessions] = [Counted::Openings, Counted::Session].map(|packets| meets(ban, packets));
-    let writes = |at: &PlacedRule| list_of(at.rule) == Some(name) && at.rule.has_option("recent", "--set");
+    let writes = |at: &PlacedRule| at.rule.recent_list() == Some(name) && at.rule.has_option("recent", "--set");
     let writer = sets.listing.placed_rules().find(|at| writes(at) && !meets(at, Counted::Openings))?;
     (keeps_out || cuts_sessions).then(|| BanList {
         family: sets.space.family,
@@ -54,12 +53,6 @@ fn of(sets: &Sets, ban: &PlacedRule, port: Port) -> Option<BanList> {
         place: sets.listing.quoted(ban.rule),
         written_by: sets.listing.quoted(writer.rule),
     })
-}
-
-/// The list of a rule; iptables-extensions(8) has the default name.
-fn list_of(rule: &Rule) -> Option<&str> {
-    rule.modules.iter().find(|module| module.name == "recent")?;
-    Some(rule.argument("recent", "--name").unwrap_or("DEFAULT"))
 }
 
 /// True if the rule drops or rejects the packets of the addresses on its list, or hands them to another chain.

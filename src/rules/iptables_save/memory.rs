@@ -96,6 +96,12 @@ impl Rule {
         Some(RuleLimit { count, seconds, burst })
     }
 
+    /// The list of the match `recent`; iptables-extensions(8) has the default name. `None` without that match.
+    pub fn recent_list(&self) -> Option<&str> {
+        self.modules.iter().find(|module| module.name == "recent")?;
+        Some(self.argument("recent", "--name").unwrap_or("DEFAULT"))
+    }
+
     /// True if the match `module` has this option (with its dashes).
     pub fn has_option(&self, module: &str, option: &str) -> bool {
         let of_module = self.clauses.iter().filter(|clause| clause.module.as_deref() == Some(module));

@@ -20,7 +20,7 @@ pub(super) fn check(v4: &Listing, v6: &Listing) -> Vec<LintFinding> {
 
 fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -> LintFinding {
     let (file, line) = (v4.source.name.display(), maker.line);
-    let counts = match option(maker, "--mask") {
+    let counts = match maker.argument("recent", "--mask") {
         Some(mask) => format!("the mask {mask}: of an IPv6 address no more than the first 32 bits count"),
         None => "no mask: whole addresses of both families count".to_owned(),
     };
@@ -33,14 +33,5 @@ fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -
 
 /// The rules that use a table, with its name.
 fn tables(listing: &Listing) -> impl Iterator<Item = (&Rule, &str)> {
-    /// iptables-extensions(8): the default name.
-    const DEFAULT: &str = "DEFAULT";
-    let asks = |rule: &&Rule| rule.modules.iter().any(|module| module.name == "recent");
-    let rules = listing.rules().filter(asks);
-    rules.map(|rule| (rule, option(rule, "--name").unwrap_or(DEFAULT)))
-}
-
-/// The word after `name`.
-fn option<'a>(rule: &'a Rule, name: &str) -> Option<&'a str> {
-    rule.text.split_whitespace().skip_while(|word| *word != name).nth(1)
+    listing.rules().filter_map(|rule| Some((rule, rule.recent_list()?)))
 }
