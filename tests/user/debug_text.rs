@@ -25,9 +25,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("text/escape.rs", &["\"{:?}\", text.as_ref()"]),
 ];
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+/// All files below `folder`.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] }).collect()
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 /// The lines that are not tests: unit tests end a file.
@@ -50,7 +51,7 @@ fn is_allowed(file: &Path, line: &str) -> bool {
 fn debug_text_is_in_tests_and_around_quoted_texts_only() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    for file in rust_files(&source).iter().filter(|file| !file.ends_with("tests.rs")) {
+    for file in files_below(&source).iter().filter(|file| !file.ends_with("tests.rs")) {
         let text = fs::read_to_string(file).expect("a source file");
         let is_test_only = file.ends_with("real_iptables_tests.rs");
         for (number, line) in program(&text).filter(|(_, line)| is_debug(line) && !is_test_only) {

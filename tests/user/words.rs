@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
+use crate::debug_text::files_below;
+
 /// A word as a regular expression, and what to write in its place. Add a line to refuse another one.
 const REFUSED: [(&str, &str); 17] = [
     (r"\bwhence\b", "where ... from"),
@@ -25,18 +27,6 @@ const REFUSED: [(&str, &str); 17] = [
     (r"\bwhen all is well\b", "if everything passed"),
     (r"\bweather\b", "conditions"),
 ];
-
-/// Files with the extension below `folder`.
-fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files(&path, extension, found);
-        } else if path.extension().is_some_and(|own| own == extension) {
-            found.push(path);
-        }
-    }
-}
 
 /// The refused words of a text, each with the number of its line.
 fn refused(text: &str) -> Vec<String> {
@@ -69,9 +59,14 @@ fn refused_words_of_a_text_are_found() {
 #[test]
 fn documents_and_messages_have_no_refused_word() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut documents, mut program) = (vec![root.join("README.md"), root.join("CONTRIBUTING.md")], Vec::new());
-    files(&root.join("docs"), "md", &mut documents);
-    files(&root.join("src"), "rs", &mut program);
+    let files = |folder: &str, extension: &'static str| {
+        files_below(&root.join(folder))
+            .into_iter()
+            .filter(move |path| path.extension().is_some_and(|own| own == extension))
+    };
+    let pages = ["README.md", "CONTRIBUTING.md"].map(|name| root.join(name));
+    let documents: Vec<PathBuf> = pages.into_iter().chain(files("docs", "md")).collect();
+    let mut program: Vec<PathBuf> = files("src", "rs").collect();
     program.retain(|path| !path.ends_with("tests.rs") && !path.to_string_lossy().contains("/tests/"));
     assert!(documents.len() > 8 && program.len() > 300, "{} and {}", documents.len(), program.len());
     let read = |path: &PathBuf| fs::read_to_string(path).expect("UTF-8");
