@@ -154,9 +154,9 @@ fn obstacles_of_an_ordinary_user_are_named() {
 #[test]
 fn too_few_processes_are_an_error() {
     let _machine = share_the_machine();
-    // The limit counts all processes of the user.
-    let home = Home::new(STARVED, &[("rules.v4", RULES)]);
     for limit in [1, 2, 3, 5] {
+        // The limit counts all processes of the user, also those of a scanlab before that the kernel has not ended yet.
+        let home = Home::new(STARVED + limit, &[("rules.v4", RULES)]);
         let command = home.as_user(Tun::ForEverybody, &["scan", "--rules", "rules.v4", "-p", "22"]);
         let mut limited = Command::new("prlimit");
         limited.arg(format!("--nproc={limit}")).arg(command.get_program()).args(command.get_args());

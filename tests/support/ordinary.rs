@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Unused user IDs; [`KILLED`] and [`STARVED`] are used by a single test each.
+/// Unused user IDs; [`KILLED`], [`STARVED`] and those after it are used by a single test each.
 pub const USER: u32 = 64_738;
 pub const KILLED: u32 = 64_739;
 pub const STARVED: u32 = 64_740;
