@@ -1,23 +1,28 @@
-//! JUnit's XML, as CI systems read it: a test suite for each scenario, a test case for each check.
+//! JUnit's XML, as CI systems read it: a test suite for each scenario, a test case for each row of it, that is, for each
+//! expectation.
 //!
-//! A mismatch is a failure; a check that did not run is an error; a mismatch that is known is skipped, with the reason.
-//! It contains no times, so equal runs give equal files.
+//! A mismatch is a failure, whose message names the failed cells; a check that did not run is an error; a mismatch that is
+//! known is skipped, with the reason. The time of a suite is that of its scenario; rows share labs, so a case has a part of
+//! it.
 
 use std::io;
+use std::time::Duration;
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::Report;
-use super::verdicts::{CheckWords, Suite, suites};
+use super::verdicts::{CaseRow, CheckWords, Suite, suites};
 use crate::intent::check::Outcome;
 use crate::text::ci_escape::inert_markup;
 use crate::text::escape::{visible, visible_lines};
 
 /// The report as JUnit's XML.
 pub fn junit(report: &Report) -> String {
+    let suites = suites(report);
+    let suites: Vec<(&Suite, Vec<CaseRow>)> = suites.iter().map(|suite| (suite, suite.rows())).collect();
     let mut document = Document(Writer::new_with_indent(Vec::new(), b' ', 4));
-    document.write(&suites(report)).expect("writing to memory does not fail");
+    document.write(&suites).expect("writing to memory does not fail");
     let xml = String::from_utf8(document.0.into_inner()).expect("all text in it is UTF-8");
     inert_markup(&xml).into_owned()
 }
@@ -25,49 +30,51 @@ pub fn junit(report: &Report) -> String {
 struct Document(Writer<Vec<u8>>);
 
 impl Document {
-    fn write(&mut self, suites: &[Suite]) -> io::Result<()> {
-        let count = |outcome| suites.iter().map(|suite| count(suite, outcome)).sum::<usize>().to_string();
-        let tests = suites.iter().map(|suite| suite.cases.len()).sum::<usize>().to_string();
+    fn write(&mut self, suites: &[(&Suite, Vec<CaseRow>)]) -> io::Result<()> {
+        let rows = || suites.iter().flat_map(|(_, rows)| rows);
         self.0.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         // The schema of Jenkins (junit-10.xsd) has no `skipped` here.
         let tag = BytesStart::new("testsuites").with_attributes([
             ("name", "scanlab"),
-            ("tests", &tests),
-            ("failures", &count(Outcome::Mismatched)),
-            ("errors", &count(Outcome::NotRun)),
+            ("tests", rows().count().to_string().as_str()),
+            ("failures", &count(rows(), Outcome::Mismatched)),
+            ("errors", &count(rows(), Outcome::NotRun)),
+            ("time", &seconds(suites.iter().map(|(suite, _)| suite.time).sum())),
         ]);
-        self.element(tag, |document| suites.iter().try_for_each(|suite| document.suite(suite)))?;
+        self.element(tag, |document| suites.iter().try_for_each(|(suite, rows)| document.suite(suite, rows)))?;
         self.0.write_indent()
     }
 
-    fn suite(&mut self, suite: &Suite) -> io::Result<()> {
-        let count = |outcome| count(suite, outcome).to_string();
+    fn suite(&mut self, suite: &Suite, rows: &[CaseRow]) -> io::Result<()> {
         let mut tag = BytesStart::new("testsuite").with_attributes([
             ("name", visible(suite.name).as_str()),
-            ("tests", &suite.cases.len().to_string()),
-            ("skipped", &count(Outcome::Known)),
-            ("errors", &count(Outcome::NotRun)),
-            ("failures", &count(Outcome::Mismatched)),
+            ("tests", &rows.len().to_string()),
+            ("skipped", &count(rows, Outcome::Known)),
+            ("errors", &count(rows, Outcome::NotRun)),
+            ("failures", &count(rows, Outcome::Mismatched)),
+            ("time", &seconds(suite.time)),
         ]);
         if !suite.file.is_empty() {
             tag.push_attribute(("file", visible(suite.file).as_str()));
         }
-        if suite.cases.is_empty() {
+        if rows.is_empty() {
             return self.0.write_event(Event::Empty(tag));
         }
-        self.element(tag, |document| suite.cases.iter().try_for_each(|case| document.case(suite, case)))
+        self.element(tag, |document| rows.iter().try_for_each(|row| document.case(suite, row)))
     }
 
-    fn case(&mut self, suite: &Suite, case: &CheckWords) -> io::Result<()> {
+    fn case(&mut self, suite: &Suite, row: &CaseRow) -> io::Result<()> {
         let class = if suite.file.is_empty() { suite.name } else { suite.file };
-        let attributes = [("name", visible(&case.name)), ("classname", visible(class))];
-        let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
-        let tag = BytesStart::new("testcase").with_attributes(attributes);
-        match case.outcome {
+        let tag = BytesStart::new("testcase").with_attributes([
+            ("name", visible(&row.name).as_str()),
+            ("classname", visible(class).as_str()),
+            ("time", &seconds(row.time)),
+        ]);
+        match row.outcome() {
             Outcome::Matched => self.0.write_event(Event::Empty(tag)),
-            Outcome::Known => self.element(tag, |document| document.skipped(case)),
-            Outcome::Mismatched => self.element(tag, |document| document.red("failure", case)),
-            Outcome::NotRun => self.element(tag, |document| document.red("error", case)),
+            Outcome::Known => self.element(tag, |document| document.skipped(row.cases[0])),
+            Outcome::Mismatched => self.element(tag, |document| document.red("failure", row)),
+            Outcome::NotRun => self.element(tag, |document| document.red("error", row)),
         }
     }
 
@@ -77,10 +84,12 @@ impl Document {
         self.0.write_event(Event::Empty(tag))
     }
 
-    fn red(&mut self, name: &str, case: &CheckWords) -> io::Result<()> {
-        let (message, details) = (visible_lines(&case.message()), visible_lines(&case.details()));
-        let tag =
-            BytesStart::new(name).with_attributes([("message", message.as_str()), ("type", &case.outcome.to_string())]);
+    fn red(&mut self, name: &str, row: &CaseRow) -> io::Result<()> {
+        // XML makes a newline in an attribute a blank.
+        let message = visible_lines(&row.message()).replace('\n', "; ");
+        let details = visible_lines(&row.details());
+        let tag = BytesStart::new(name)
+            .with_attributes([("message", message.as_str()), ("type", &row.outcome().to_string())]);
         if details.is_empty() {
             return self.0.write_event(Event::Empty(tag));
         }
@@ -94,6 +103,10 @@ impl Document {
     }
 }
 
-fn count(suite: &Suite, outcome: Outcome) -> usize {
-    suite.cases.iter().filter(|case| case.outcome == outcome).count()
+fn count<'a>(rows: impl IntoIterator<Item = &'a CaseRow<'a, 'a>>, outcome: Outcome) -> String {
+    rows.into_iter().filter(|row| row.outcome() == outcome).count().to_string()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3}", time.as_secs_f64())
 }

@@ -1,14 +1,11 @@
 //! Markdown, such as for the summary of a CI job: the counts, each scenario with its outcome, and the checks that are
 //! not as expected.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::check_location::whereabouts;
-use super::verdicts::{CheckWords, Suite, suites};
+use super::verdicts::{CheckWords, Suite, name_of, suites};
 use super::{CheckCounts, Report};
-use crate::intent::check::{Check, Outcome};
-use crate::net::Family;
+use crate::intent::check::Outcome;
 use crate::text::escape::{visible, visible_lines};
 use crate::text::group::merged;
 
@@ -44,7 +41,7 @@ fn of_suite(suite: &Suite) -> String {
     text.push_str("| --- | --- | --- | --- | --- |\n");
     for row in rows(&others) {
         let first = row[0];
-        let cells = [&first.outcome.to_string(), &name(&row), &first.expected, &first.observed, first.why];
+        let cells = [&first.outcome.to_string(), &name_of(&row), &first.expected, &first.observed, first.why];
         let _ = writeln!(text, "| {} |", cells.map(cell).join(" | "));
     }
     let mut patches: Vec<&str> = Vec::new();
@@ -64,17 +61,6 @@ fn rows<'a, 'b>(cases: &[&'a CheckWords<'b>]) -> Vec<Vec<&'a CheckWords<'b>>> {
     let is_like =
         |row: &Vec<&CheckWords>, other: &Vec<&CheckWords>| row[0].check.is_some() && facts(row[0]) == facts(other[0]);
     merged(cases.iter().map(|case| vec![*case]), is_like, |row, other| row.extend(other))
-}
-
-/// `ipv4 xmas 80`; for several cases `ipv4 ipv6 null, fin at 22, 80`.
-fn name(row: &[&CheckWords]) -> String {
-    if let [only] = row {
-        return only.name.clone();
-    }
-    let checks: Vec<&Check> = row.iter().filter_map(|case| case.check).collect();
-    let families: BTreeSet<Family> = checks.iter().filter_map(|check| check.family).collect();
-    let families: Vec<String> = families.iter().map(Family::to_string).collect();
-    format!("{} {}", families.join(" "), whereabouts(&checks)).trim_start().to_owned()
 }
 
 /// Escapes a text for a table cell, so that nothing in it is markup.

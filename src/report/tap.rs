@@ -41,7 +41,7 @@ fn point(text: &mut String, number: usize, suite: &Suite, case: &CheckWords) {
 /// A YAML block, whose strings are written as in JSON.
 fn diagnosis(text: &mut String, suite: &Suite, case: &CheckWords) {
     let quoted = |text: &str| visible_json(&serde_json::Value::from(text).to_string());
-    let rule = case.place.and_then(|place| Some((place.file.as_path(), place.line?)));
+    let rule = case.place.map(|place| (place.file, place.line));
     let place = rule.or_else(|| suite.requested_at(case)).map(|(file, line)| format!("{}:{line}", file.display()));
     let _ = writeln!(text, "  ---\n  message: {}", quoted(&case.message()));
     if let Some(place) = place {

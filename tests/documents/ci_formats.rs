@@ -68,15 +68,15 @@ fn every_format_says_what_the_json_says() {
     let count = |what: &str| report["summary"][what].as_u64().expect("a number");
     let (checks, mismatched, known) = (count("checks"), count("mismatched"), count("known"));
     assert_eq!((mismatched, known, count("not_run")), (1, 1, 0), "{json}");
-    assert!(
-        junit.contains(&format!("tests=\"{checks}\" skipped=\"{known}\" errors=\"0\" failures=\"{mismatched}\"")),
-        "{junit}"
-    );
+    assert!(junit.contains("tests=\"4\" skipped=\"1\" errors=\"0\" failures=\"1\""), "rows: {junit}");
+    let case = "name=\"ipv4 syn at 22-23: open\"";
+    let message = "message=\"1 of 2 cells: syn at 23: expected open, observed filtered\"";
+    assert!(junit.contains(case) && junit.contains(message), "{junit}");
     assert!(tap.contains(&format!("1..{checks}\n")), "{tap}");
     let points = |start: &str| tap.lines().filter(|line| line.starts_with(start)).count() as u64;
     assert_eq!((points("ok "), points("not ok ")), (checks - mismatched - known, mismatched + known), "{tap}");
     assert_eq!(tap.matches("# TODO known: nobody minds").count() as u64, known, "{tap}");
-    assert!(github.starts_with("::error file=rules.v4,line=2,") && github.lines().count() == 1, "{github}");
+    assert!(github.starts_with("::error file=rules.v4,line=3,") && github.lines().count() == 1, "{github}");
     assert!(markdown.contains("| mismatched | ipv4 syn 23 |"), "{markdown}");
     assert_junit(&folder.path().join("junit.out"), &junit);
     assert_sarif(&sarif);
@@ -102,8 +102,10 @@ fn assert_sarif(sarif: &str) {
     assert_eq!(schemas::complaints(&schema, &[("sarif", &sarif)]), "");
     let results = sarif["runs"][0]["results"].as_array().expect("results");
     let told = |result: &Value| (result["level"].clone(), result["locations"][0]["physicalLocation"].clone());
-    let place = |line: u64| json!({ "artifactLocation": { "uri": "rules.v4" }, "region": { "startLine": line } });
-    assert_eq!(results.iter().map(told).collect::<Vec<_>>(), [(json!("error"), place(2)), (json!("note"), place(2))]);
+    let place = |uri: &str, line: u64| json!({ "artifactLocation": { "uri": uri }, "region": { "startLine": line } });
+    // The rule to fix and the row of what is known, not the policy that decided.
+    let places = [(json!("error"), place("rules.v4", 3)), (json!("note"), place("ssh.toml", 11))];
+    assert_eq!(results.iter().map(told).collect::<Vec<_>>(), places);
     assert_eq!(results[1]["suppressions"][0]["justification"], "nobody minds");
     for (number, result) in results.iter().enumerate() {
         let rule =
@@ -130,7 +132,7 @@ const SENSORS: [(&str, &str); 2] = [
     ),
     (
         "own.toml",
-        "title = \"own\"\n[ruleset]\nv4 = \"rules.v4\"\n[sensor]\nssh = 22\nwatched = { HTTP = 80 }\n\
+        "title = \"own\"\n[ruleset]\nv4 = \"drop.v4\"\n[sensor]\nssh = 22\nwatched = { HTTP = 80 }\n\
          scans = [\"syn\"]\nlimit = \"5/min\"\n",
     ),
 ];
@@ -142,6 +144,8 @@ fn a_mismatch_points_to_what_the_sensor_asks_for() {
     let _machine = binary::share_the_machine();
     let folder = tempfile::tempdir().expect("a folder");
     SENSORS.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).expect("write"));
+    let drop = RULES.replace("COMMIT", "-A INPUT -p tcp -m tcp --dport 80 -j DROP\nCOMMIT");
+    fs::write(folder.path().join("drop.v4"), drop).expect("write");
     let formats = ["--report=github=g", "--report=tap=t", "--report=json=j", "--format=sarif"];
     let output = scanlab_with(folder.path(), &[&["run", "generated.toml", "own.toml"][..], &formats].concat());
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
@@ -150,7 +154,7 @@ fn a_mismatch_points_to_what_the_sensor_asks_for() {
     for words in [
         "file=generated.toml,line=5,title=mismatch%3A generated::null",
         "file=generated.toml,line=6,title=mismatch%3A generated::xmas at 22",
-        "file=own.toml,line=6,title=mismatch%3A own::syn, connect at 80",
+        "file=drop.v4,line=4,title=mismatch%3A own::syn, connect at 80",
     ] {
         assert!(github.contains(words), "{words}: {github}");
     }
@@ -187,8 +191,8 @@ fn assert_related(sarif: &Value) {
         (place["artifactLocation"]["uri"].clone(), place["region"]["startLine"].clone())
     };
     let results = sarif["runs"][0]["results"].as_array().expect("results");
-    let at_policy = results.iter().filter(|result| place(&result["locations"][0]) == (json!("rules.v4"), json!(2)));
-    let related = at_policy.flat_map(|result| result["relatedLocations"].as_array().expect("it is asked for"));
+    let of_rule = results.iter().filter(|result| place(&result["locations"][0]) == (json!("drop.v4"), json!(4)));
+    let related = of_rule.flat_map(|result| result["relatedLocations"].as_array().expect("it is asked for"));
     let related: Vec<_> = related.map(place).collect();
     assert!(related.contains(&(json!("own.toml"), json!(6))), "{related:?}");
     let fault = change(sarif, "/runs/0/results/0/relatedLocations", Some("own.toml".into()));

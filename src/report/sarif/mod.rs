@@ -207,7 +207,7 @@ fn at(path: &Path, line: Option<usize>) -> SarifResult {
 /// The verified patch, if the ruleset is in a file.
 fn fix(case: &CheckWords) -> Option<Fix> {
     let (patch, place) = (case.patch?, case.place?);
-    let file = super::verdicts::is_a_file(&place.file).then_some(&place.file)?;
+    let file = super::verdicts::is_a_file(place.file).then_some(place.file)?;
     let replacements = fix::replacements(&patch.diff)?;
     let artifact_location = ArtifactLocation { uri: uri::uri(file) };
     let description = format!("{} (tried)", patch.words).into();

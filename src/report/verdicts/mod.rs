@@ -1,15 +1,22 @@
 //! The common model of the formats for CI: suites of cases, each with an outcome and its words. A scenario is a suite,
 //! and a check is a case; the differences of two flavours of iptables are a suite of their own.
 
+mod place;
+mod row;
+
 use std::path::Path;
+use std::time::Duration;
 
 use super::check_location::whereabouts;
 use super::flavours::{FlavourDifference, Flavours};
 use super::{Report, ReportedError, ReportedScenario};
 use crate::commands::predeploy::{Answers, Assessment, QuestionAnswer};
 use crate::intent::check::{Check, Outcome};
-use crate::intent::explanation::{Patch, RuleRef};
+use crate::intent::explanation::Patch;
 use crate::text::group::grouped;
+
+pub use place::RulePlace;
+pub use row::{CaseRow, name_of};
 
 /// The subject of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub struct Suite<'a> {
     pub source: &'a str,
     /// The worst outcome of its cases.
     pub outcome: Outcome,
+    /// The time that its cases took together; zero if it was not measured.
+    pub time: Duration,
     /// Its cases.
     pub cases: Vec<CheckWords<'a>>,
 }
@@ -54,8 +63,8 @@ pub struct CheckWords<'a> {
     pub observed: String,
     /// The reason; empty if there is none.
     pub why: &'a str,
-    /// The rule to look at: the one that matched the packet, or else the intended one.
-    pub place: Option<&'a RuleRef>,
+    /// The rule to fix; `None` if there is none, such as where the policy decided and no rule was intended.
+    pub place: Option<RulePlace<'a>>,
     /// The line of the row or sensor entry that expects it, in the suite's source.
     pub row: Option<usize>,
     /// The patch that fixes it.
@@ -82,7 +91,7 @@ impl<'a> Suite<'a> {
     /// expects it.
     pub fn origin<'b>(&'b self, case: &'b CheckWords) -> (&'b Path, Option<usize>) {
         match case.place {
-            Some(place) if is_a_file(&place.file) => (&place.file, place.line),
+            Some(place) if is_a_file(place.file) => (place.file, Some(place.line)),
             _ => (Path::new(self.source), case.row),
         }
     }
@@ -104,7 +113,7 @@ impl<'a> Suite<'a> {
 fn of_scenario(scenario: &ReportedScenario) -> Suite<'_> {
     let cases = scenario.checks.iter().map(of_check).collect();
     let (name, file, outcome) = (&scenario.name, &scenario.file, scenario.outcome);
-    Suite { about: About::Scenario, name, file, source: file, outcome, cases }
+    Suite { about: About::Scenario, name, file, source: file, outcome, time: scenario.time, cases }
 }
 
 /// The suite of an error: one case that did not run.
@@ -122,14 +131,16 @@ fn of_error(error: &ReportedError) -> Suite<'_> {
         patch: None,
     };
     let name = if file.is_empty() { "scanlab" } else { file };
-    Suite { about: About::Failure, name, file, source: file, outcome: Outcome::NotRun, cases: vec![case] }
+    let (outcome, time) = (Outcome::NotRun, Duration::ZERO);
+    Suite { about: About::Failure, name, file, source: file, outcome, time, cases: vec![case] }
 }
 
 /// The suite of `check`. Each case has the name of its question, whatever the sensor.
 fn of_answers<'a>(answers: &'a Answers, source: &'a str) -> Suite<'a> {
     let cases: Vec<CheckWords> = answers.0.iter().map(of_answer).collect();
     let outcome = cases.iter().map(|case| case.outcome).min().unwrap_or(Outcome::NotRun);
-    Suite { about: About::Deployment, name: "before deployment", file: "", source, outcome, cases }
+    let time = Duration::ZERO;
+    Suite { about: About::Deployment, name: "before deployment", file: "", source, outcome, time, cases }
 }
 
 fn of_answer(answer: &QuestionAnswer) -> CheckWords<'_> {
@@ -155,7 +166,6 @@ fn of_answer(answer: &QuestionAnswer) -> CheckWords<'_> {
 
 fn of_check(check: &Check) -> CheckWords<'_> {
     let explanation = check.explanation.as_ref();
-    let places = explanation.into_iter().flat_map(|explanation| explanation.took.iter().chain(&explanation.meant));
     CheckWords {
         name: check.name(),
         check: Some(check),
@@ -167,7 +177,7 @@ fn of_check(check: &Check) -> CheckWords<'_> {
             // The scenario gives the reason of a known mismatch.
             _ => &check.why,
         },
-        place: places.into_iter().find(|place| place.line.is_some()),
+        place: explanation.and_then(place::to_fix),
         row: check.line,
         patch: explanation.and_then(|explanation| explanation.patch.as_ref()),
     }
@@ -176,7 +186,8 @@ fn of_check(check: &Check) -> CheckWords<'_> {
 fn of_flavours(flavours: &Flavours) -> Suite<'_> {
     let outcome = if flavours.differences.is_empty() { Outcome::Matched } else { Outcome::Mismatched };
     let cases = flavours.differences.iter().map(of_difference).collect();
-    Suite { about: About::Flavours, name: "nft and legacy do the same", file: "", source: "", outcome, cases }
+    let (name, time) = ("nft and legacy do the same", Duration::ZERO);
+    Suite { about: About::Flavours, name, file: "", source: "", outcome, time, cases }
 }
 
 fn of_difference(difference: &FlavourDifference) -> CheckWords<'_> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::commands::predeploy::{Fact, PredeployQuestion};
 use crate::intent::check::CheckFacts;
-use crate::intent::explanation::{Cause, Explanation, Patch};
+use crate::intent::explanation::{Cause, Explanation, Patch, RuleRef};
 use crate::intent::scenario::CheckSubject;
 use crate::lab::Backend;
 use crate::net::Family;
@@ -124,9 +124,26 @@ fn report() -> Report {
     Report { summary, scenarios: Some(scenarios), flavours: Some(flavours), ..Report::empty(Environment::unmeasured()) }
 }
 
+/// Ports 22, 80 and 81 are of one row.
 #[test]
-fn junit_has_a_case_for_every_check() {
-    insta::assert_snapshot!(junit(&report()));
+fn junit_has_a_case_for_every_row() {
+    let mut report = report();
+    let scenario = &mut report.scenarios.as_mut().expect("scenarios")[0];
+    scenario.time = Duration::from_millis(500);
+    for (check, line) in scenario.checks.iter_mut().zip([3, 3, 3, 9, 12]) {
+        check.line = Some(line);
+    }
+    insta::assert_snapshot!(junit(&report));
+}
+
+/// A name identifies a case from run to run, so no two rows of a suite may share it.
+#[test]
+fn rows_of_one_name_differ_by_their_line() {
+    let mut report = report();
+    report.scenarios.as_mut().expect("scenarios")[0].checks =
+        [3, 9].map(|line| Check { line: Some(line), ..check(22, Outcome::Matched, "") }).to_vec();
+    let names: Vec<String> = suites(&report)[0].rows().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["ipv4 xmas 22: open (line 3)", "ipv4 xmas 22: open (line 9)"]);
 }
 
 #[test]
