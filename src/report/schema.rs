@@ -26,18 +26,27 @@ enum Printed {
 /// The schema of the JSON that `run`, `check`, `scan`, `diff`, `mutate`, `exec` and `selftest` print with `--format
 /// json`.
 pub fn result_schema() -> Schema {
-    schema_of::<Printed>(SchemaSettings::draft2020_12().for_serialize())
+    identified("result", schema_of::<Printed>(SchemaSettings::draft2020_12().for_serialize()))
 }
 
 /// The schema of a scenario file.
 pub fn scenario_schema() -> Schema {
-    without_null(schema_of::<ScenarioShape>(SchemaSettings::draft2020_12()))
+    identified("scenario", without_null(schema_of::<ScenarioShape>(SchemaSettings::draft2020_12())))
 }
 
 /// The schema of a sensor file.
 pub fn sensor_schema() -> Schema {
-    without_null(schema_of::<SensorFileShape>(SchemaSettings::draft2020_12()))
+    identified("sensor", without_null(schema_of::<SensorFileShape>(SchemaSettings::draft2020_12())))
 }
+
+/// Adds `$id`, which ends with the version. It is a URN: the schemas are published with the program, not at an address.
+fn identified(name: &str, mut schema: Schema) -> Schema {
+    schema.insert("$id".to_owned(), format!("urn:scanlab:schema:{name}:{VERSION}").into());
+    schema
+}
+
+/// The version of the schemas. It changes when a file or a result that fitted no longer fits.
+const VERSION: u32 = 1;
 
 fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Schema {
     settings.into_generator().into_root_schema_for::<T>()

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 
 /// A sensor's file: the intent, and the machine that it is for.
 #[derive(JsonSchema)]
-#[schemars(title = "scanlab sensor")]
+#[schemars(title = "scanlab sensor, schema 1")]
 #[serde(deny_unknown_fields)]
 pub struct SensorFileShape {
     sensor: SensorShape,

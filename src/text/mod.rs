@@ -4,5 +4,6 @@ pub(crate) mod ci_escape;
 pub(crate) mod count;
 pub mod escape;
 pub(crate) mod group;
+pub(crate) mod schema_line;
 pub mod words;
 pub(crate) mod wrap;

@@ -28,6 +28,15 @@ fn the_published_schemas_are_what_the_program_prints() {
 }
 
 #[test]
+fn every_schema_has_an_identifier_with_its_version() {
+    for of in ["result", "scenario", "sensor"] {
+        let schema: Value = serde_json::from_str(&scanlab(&["schema", of])).expect("JSON");
+        assert_eq!(schema["$id"], format!("urn:scanlab:schema:{of}:1"));
+        assert_eq!(schema["title"], format!("scanlab {of}, schema 1"));
+    }
+}
+
+#[test]
 fn every_result_fits_and_no_fault_does() {
     let _machine = binary::share_the_machine();
     let mismatched = ["run", "tests/explanations/port-before-scan.toml", "--format", "json", "--iptables", "both"];

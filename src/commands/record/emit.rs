@@ -15,6 +15,7 @@ use crate::probe::scan::FilterVerdict;
 use crate::sensor::Host;
 use crate::text::escape::visible;
 use crate::text::group::grouped;
+use crate::text::schema_line;
 
 /// The maximum width of a list on one line.
 const WIDTH: usize = 100;
@@ -47,6 +48,7 @@ impl Text<'_> {
     fn head(mut self, gap: Option<UnrecordedReason>) -> Self {
         let names: Vec<String> = self.rulesets.iter().map(NamedRuleset::short).collect();
         let does = if names.len() == 1 { "does what it did" } else { "do what they did" };
+        self.line(&schema_line::of("scenario"));
         self.line(
             "# Recorded by `scanlab record`: what the ruleset does, measured, and with each row the rules that do it.",
         );

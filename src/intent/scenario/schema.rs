@@ -10,7 +10,7 @@ use crate::sensor::{HostShape, LimitShape, SensorShape};
 
 /// A scenario: its claim, the ruleset, and the expectations.
 #[derive(JsonSchema)]
-#[schemars(title = "scanlab scenario", extend("anyOf" = [{"required": ["sensor"]}, {"required": ["ruleset"]}]))]
+#[schemars(title = "scanlab scenario, schema 1", extend("anyOf" = [{"required": ["sensor"]}, {"required": ["ruleset"]}]))]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioShape {
     /// The claim that it proves, in a sentence.
