@@ -1,0 +1,34 @@
+//! The report of a comparison of two rulesets, a file for each format.
+
+mod text;
+mod words;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Environment, SCHEMA};
+use crate::commands::diff::Compared;
+use crate::lab::PinnedSysctls;
+
+pub use text::diff_text;
+
+/// A report of `diff`, as the JSON shows it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DiffReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `scanlab X.Y.Z`.
+    pub tool: String,
+    /// The environment of the measurement.
+    pub environment: Environment,
+    /// The differences.
+    pub diff: Compared,
+}
+
+impl DiffReport {
+    /// The report of `diff`.
+    pub fn new(diff: Compared, environment: impl FnOnce(PinnedSysctls) -> Environment) -> DiffReport {
+        let environment = environment(diff.pinned_sysctls.clone());
+        DiffReport { schema: SCHEMA, tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")), environment, diff }
+    }
+}
