@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::ReportFormat;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use crate::commands::diff::{Comparison, Side, compare};
 use crate::error::{InputError, Result, Source};
@@ -14,6 +13,7 @@ use crate::net::{Addresses, Family, InterfaceName};
 use crate::report::{self, DiffReport};
 use crate::rules::generate;
 use crate::sensor::SensorFile;
+use crate::text::ci_escape::Inert;
 
 /// The options of `scanlab diff`.
 #[derive(Debug, Args)]
@@ -30,13 +30,26 @@ pub struct DiffOptions {
     #[arg(long, value_name = "NAME", default_value_t)]
     interface: InterfaceName,
     /// How to report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
-    format: ReportFormat,
+    #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
+    format: DiffFormat,
     #[command(flatten)]
     equipment: EquipmentArguments,
     /// What lies between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
+}
+
+/// The format of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DiffFormat {
+    /// for people
+    Table,
+    /// for programs: schema 1
+    Json,
+    /// for a comment on a pull request
+    Markdown,
+    /// annotations of a GitHub workflow
+    Github,
 }
 
 const HELP: &str =
@@ -66,11 +79,16 @@ pub fn diff(options: DiffOptions) -> Result<ExitCode> {
         (false, _) => ExitCode::from(1),
     };
     let report = DiffReport::new(found, |pinned_sysctls| super::environment(&equipment, pinned_sysctls));
-    super::print(&match options.format {
-        ReportFormat::Table => report::diff_text(&report),
-        ReportFormat::Json => report::to_json(&report),
-    })?;
-    Ok(status)
+    super::print_inert(&text(&report, options.format)).map(|()| status)
+}
+
+fn text(report: &DiffReport, format: DiffFormat) -> Inert {
+    Inert::new(&match format {
+        DiffFormat::Table => report::diff_text(report),
+        DiffFormat::Json => report::to_json(report),
+        DiffFormat::Markdown => report::diff_markdown(report),
+        DiffFormat::Github => return Inert::commands(report::diff_github(report)),
+    })
 }
 
 fn sides(options: &DiffOptions) -> Result<[Side; 2]> {

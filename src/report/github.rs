@@ -33,10 +33,12 @@ fn annotation(suite: &Suite, cases: &[&CheckWords]) -> String {
     format!("::{}\n", inert(&command))
 }
 
-fn data(text: &str) -> String {
+/// The message of a command, with its line breaks escaped.
+pub fn data(text: &str) -> String {
     visible_lines(text).replace('%', "%25").replace('\n', "%0A")
 }
 
-fn property(text: &str) -> String {
+/// A property of a command, with its separators escaped.
+pub fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -64,7 +64,7 @@ fn rows<'a, 'b>(cases: &[&'a CheckWords<'b>]) -> Vec<Vec<&'a CheckWords<'b>>> {
 }
 
 /// Escapes a text for a table cell, so that nothing in it is markup.
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     let mut cell = String::with_capacity(text.len());
     for character in visible(&text.replace(['\n', '\r'], " ")).chars() {
         match character {

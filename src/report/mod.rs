@@ -63,7 +63,7 @@ use crate::rules::lint::LintFinding as Lint;
 use crate::verdict::findings::RulesetFindings;
 
 pub use answers::{Detail, answers_text};
-pub use diff::{DiffReport, diff_text};
+pub use diff::{DiffReport, diff_github, diff_markdown, diff_text};
 pub use exec::{Exec, FrameDirection, FrameGroup};
 pub use exec_text::{captured as captured_of_tool, exec_text};
 pub use exercise_text::{exercise_answer, exercise_menu, exercise_question};

@@ -194,11 +194,12 @@ fn no_other_command_line_makes_a_command() {
     let _machine = share_the_machine();
     let folder = folder();
     let sensor = "./##[e]::sensor.toml";
-    let lines: [(&[&str], i32); 14] = [
+    let lines: [(&[&str], i32); 15] = [
         (&["diff", RULES, BROKEN], 2),
         (&["diff", RULES, SENSOR], 1),
         (&["diff", RULES, "plain.v4"], 1),
         (&["diff", RULES, "plain.v4", "--format", "json"], 1),
+        (&["diff", RULES, "plain.v4", "--format", "markdown"], 1),
         (&["exec", "--rules", RULES, "-o", "exec.out", "--", "true", "::error::\n::error::", "##[x]"], 0),
         (&["exec", "--rules", RULES, "--", "true", "x\n::error::", "##[x]"], 0),
         (&["exec", "--rules", RULES, "--", "::error::\n::error::##[x]"], 2),
@@ -220,6 +221,9 @@ fn no_other_command_line_makes_a_command() {
         assert_eq!(ended.status, Some(status), "{arguments:?}: {}{}", ended.stdout, ended.stderr);
         assert_ended_inert(&format!("{arguments:?}"), &ended);
     }
+    let annotations = scanlab(folder.path(), 80, &["diff", "plain.v4", RULES, "--format", "github"]).stdout;
+    assert!(annotations.contains("error"), "{annotations}");
+    assert_inert("diff as annotations", &annotated(&annotations));
     assert_inert("exec -o", &fs::read_to_string(folder.path().join("exec.out")).expect("a report"));
 }
 

@@ -11,6 +11,7 @@ mod check_text;
 mod ci_commands;
 mod cli;
 mod conntrack;
+mod diff_formats;
 mod exec;
 mod explanations;
 mod failures;

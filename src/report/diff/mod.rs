@@ -1,5 +1,7 @@
 //! The report of a comparison of two rulesets, a file for each format.
 
+mod github;
+mod markdown;
 mod text;
 mod words;
 
@@ -10,6 +12,8 @@ use super::{Environment, SCHEMA};
 use crate::commands::diff::Compared;
 use crate::lab::PinnedSysctls;
 
+pub use github::diff_github;
+pub use markdown::diff_markdown;
 pub use text::diff_text;
 
 /// A report of `diff`, as the JSON shows it.
@@ -21,6 +25,8 @@ pub struct DiffReport {
     pub tool: String,
     /// The environment of the measurement.
     pub environment: Environment,
+    /// The changes that a scan sees, in words: `22/tcp from filtered to open (ipv4: syn, connect)`.
+    pub changes: Vec<String>,
     /// The differences.
     pub diff: Compared,
 }
@@ -29,6 +35,8 @@ impl DiffReport {
     /// The report of `diff`.
     pub fn new(diff: Compared, environment: impl FnOnce(PinnedSysctls) -> Environment) -> DiffReport {
         let environment = environment(diff.pinned_sysctls.clone());
-        DiffReport { schema: SCHEMA, tool: format!("scanlab {}", env!("CARGO_PKG_VERSION")), environment, diff }
+        let tool = format!("scanlab {}", env!("CARGO_PKG_VERSION"));
+        let changes = diff.scans.iter().map(words::change).collect();
+        DiffReport { schema: SCHEMA, tool, environment, changes, diff }
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::DiffReport;
-use super::words::{headline, summary};
-use crate::commands::diff::{Behaviour, DecidingRule, ScanView, SeenByScans, UntriedPackets};
+use super::words::{change, headline, not_tried, rule, rules, summary};
+use crate::commands::diff::Behaviour;
 use crate::probe::packet::Packet;
 use crate::text::escape::visible;
 
@@ -24,19 +24,16 @@ pub fn diff_text(report: &DiffReport) -> String {
     }
     if !compared.scans.is_empty() {
         text.push_str("What a scan sees\n");
-        compared.scans.iter().for_each(|one| seen_by_scans(&mut text, one));
+        for one in &compared.scans {
+            let _ = writeln!(text, "  {}", visible(&change(one)));
+        }
         text.push('\n');
     }
-    compared.not_tried.iter().for_each(|one| not_tried(&mut text, one));
+    for one in &compared.not_tried {
+        let _ = writeln!(text, "{}", visible(&not_tried(one)));
+    }
     let _ = writeln!(text, "{}", visible(&summary(compared)));
     text
-}
-
-fn not_tried(text: &mut String, one: &UntriedPackets) {
-    let UntriedPackets { family, table, chain, places, what, because } = one;
-    let places = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
-    let words = format!("not tried: {what} ({family} {table} {chain}){places}: {because}");
-    let _ = writeln!(text, "{}", visible(&words));
 }
 
 fn packets(text: &mut String, packets: &[Packet]) {
@@ -49,36 +46,14 @@ fn packets(text: &mut String, packets: &[Packet]) {
     let _ = writeln!(text, "  packets {}{more}", names.join(", "));
 }
 
-/// The rules on one side: those that log or limit, and the one that decided.
 fn side(text: &mut String, name: &str, one: &Behaviour) {
-    let logs = one.log.iter().map(|line| line.by.as_ref());
-    let limits = one.limits.iter().map(|guard| guard.by.as_ref());
-    let copies = one.copies.iter().map(|copy| copy.by.as_ref());
-    let answer =
-        one.answer.iter().flat_map(|answer| answer.log.iter().map(|line| line.by.as_ref()).chain([answer.by.as_ref()]));
-    let mut places: Vec<&DecidingRule> =
-        logs.chain(limits).chain(copies).chain([one.by.as_ref()]).chain(answer).flatten().collect();
-    places.dedup();
+    let rules = rules(one);
     let mut name = name;
-    if places.is_empty() {
+    if rules.is_empty() {
         let _ = writeln!(text, "  {name:<7} no rule");
     }
-    for place in places {
-        let _ = writeln!(text, "  {name:<7} {}", visible(&format!("{}:{} {}", place.file, place.line, place.text)));
+    for one in rules {
+        let _ = writeln!(text, "  {name:<7} {}", visible(&rule(one)));
         name = "";
     }
-}
-
-fn seen_by_scans(text: &mut String, one: &SeenByScans) {
-    let SeenByScans { family, scans, ports, before, after } = one;
-    let scans: Vec<&str> = scans.iter().map(|scan| scan.name()).collect();
-    let at = if ports.is_empty() { String::new() } else { format!(" at {}", ports.to_string().replace(',', ", ")) };
-    let words = format!("  {}{at} ({family}): {} -> {}", scans.join(" "), sight(before), sight(after));
-    let _ = writeln!(text, "{}", visible(&words));
-}
-
-fn sight(sight: &ScanView) -> String {
-    let log: Vec<String> = sight.log.iter().map(|prefix| format!("{prefix:?}")).collect();
-    let log = if log.is_empty() { "no line".to_owned() } else { log.join(" + ") };
-    format!("{}, {log}", sight.state)
 }

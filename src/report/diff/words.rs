@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::commands::diff::{Behaviour, Compared, LoggedBy, PacketDifference};
+use crate::commands::diff::{
+    Behaviour, Compared, DecidingRule, LoggedBy, PacketDifference, ScanView, SeenByScans, UntriedPackets,
+};
 use crate::probe::packet::Packet;
 use crate::probe::path::Fate;
+use crate::text::group::once;
 
 /// The number of differences, and whether there may be others, in one line.
 pub fn summary(compared: &Compared) -> String {
@@ -21,15 +24,47 @@ pub fn summary(compared: &Compared) -> String {
         (false, false) => "; the rulesets tell more apart than can be sent, so there may be other differences",
     };
     if compared.is_same() {
-        return format!("no packet of {} sent tells them apart{incomplete}", compared.sent);
+        return format!("no difference: {} packets were sent to each side{incomplete}", compared.sent);
     }
     let count = compared.differences.len();
     let s = if count == 1 { "" } else { "s" };
     let packets: usize = compared.differences.iter().map(|one| one.packets.len()).sum();
     format!(
-        "{count} difference{s}, told by {packets} kinds of packets; {} were sent to either side{incomplete}",
+        "{count} difference{s}, shown by {packets} kinds of packets; {} were sent to each side{incomplete}",
         compared.sent
     )
+}
+
+/// The result of a scan on both sides: `22/tcp from filtered to open; log line "SSH: " new`.
+pub fn seen(one: &SeenByScans) -> String {
+    let SeenByScans { before, after, .. } = one;
+    let words = |view: &ScanView| view.log.iter().map(|prefix| format!("{prefix:?}")).collect::<Vec<_>>();
+    let lines = lines_change(&words(before), &words(after)).unwrap_or_default();
+    match (subject(one), before.state == after.state, lines.is_empty()) {
+        (subject, true, _) => format!("{subject}: {lines}"),
+        (subject, false, true) => format!("{subject} from {} to {}", before.state, after.state),
+        (subject, false, false) => format!("{subject} from {} to {}; {lines}", before.state, after.state),
+    }
+}
+
+/// The same with its family and techniques: `22/tcp from filtered to open (ipv4: syn, connect)`.
+pub fn change(one: &SeenByScans) -> String {
+    format!("{} ({}: {})", seen(one), one.family, scans(one))
+}
+
+/// `22/tcp`; for a technique without ports its name.
+fn subject(one: &SeenByScans) -> String {
+    if one.ports.is_empty() {
+        return scans(one);
+    }
+    let ports = one.ports.to_string().replace(',', ", ");
+    let protocols = once(one.scans.iter().map(|scan| scan.protocol()));
+    protocols.iter().map(|protocol| format!("{ports}/{protocol}")).collect::<Vec<_>>().join(" and ")
+}
+
+/// `syn, connect`
+pub fn scans(one: &SeenByScans) -> String {
+    one.scans.iter().map(|scan| scan.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// `tcp SYN to 80 (ipv4): dropped by a.v4:12 -> accepted by b.v4:14; log line "web: " gone`
@@ -69,13 +104,16 @@ fn changes(before: &Behaviour, after: &Behaviour) -> Vec<String> {
 }
 
 fn log_change(before: &[LoggedBy], after: &[LoggedBy]) -> Option<String> {
-    let words = |lines: &[LoggedBy]| lines.iter().map(line).collect::<Vec<_>>().join(" + ");
-    let same = |one: &[LoggedBy], other: &[LoggedBy]| words(one) == words(other);
+    let words = |lines: &[LoggedBy]| lines.iter().map(line).collect::<Vec<_>>();
+    lines_change(&words(before), &words(after))
+}
+
+fn lines_change(before: &[String], after: &[String]) -> Option<String> {
     match (before, after) {
-        (before, after) if same(before, after) => None,
-        (before, []) => Some(format!("log line {} gone", words(before))),
-        ([], after) => Some(format!("log line {} new", words(after))),
-        (before, after) => Some(format!("log line {} -> {}", words(before), words(after))),
+        (before, after) if before == after => None,
+        (before, []) => Some(format!("log line {} gone", before.join(" + "))),
+        ([], after) => Some(format!("log line {} new", after.join(" + "))),
+        (before, after) => Some(format!("log line {} -> {}", before.join(" + "), after.join(" + "))),
     }
 }
 
@@ -100,4 +138,29 @@ fn fate(fate: Fate) -> Cow<'static, str> {
         Fate::Vanished => "lost".into(),
         Fate::Left(left) => left.to_string().into(),
     }
+}
+
+/// Packets that the two may treat differently, and the reason why they were not sent.
+pub fn not_tried(one: &UntriedPackets) -> String {
+    let UntriedPackets { family, table, chain, places, what, because } = one;
+    let places = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
+    format!("not tried: {what} ({family} {table} {chain}){places}: {because}")
+}
+
+/// The rules on one side: those that log or limit, and the one that decided.
+pub fn rules(one: &Behaviour) -> Vec<&DecidingRule> {
+    let logs = one.log.iter().map(|line| line.by.as_ref());
+    let limits = one.limits.iter().map(|guard| guard.by.as_ref());
+    let copies = one.copies.iter().map(|copy| copy.by.as_ref());
+    let answer =
+        one.answer.iter().flat_map(|answer| answer.log.iter().map(|line| line.by.as_ref()).chain([answer.by.as_ref()]));
+    let mut rules: Vec<&DecidingRule> =
+        logs.chain(limits).chain(copies).chain([one.by.as_ref()]).chain(answer).flatten().collect();
+    rules.dedup();
+    rules
+}
+
+/// `a.v4:3 -A INPUT -j DROP`
+pub fn rule(rule: &DecidingRule) -> String {
+    format!("{}:{} {}", rule.file, rule.line, rule.text)
 }
