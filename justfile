@@ -17,7 +17,7 @@ soak MINUTES="10":
 # Format, lint, and the tests that need no privilege and no program but cargo: up to three minutes on two cores
 quick:
     cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings
     cargo test --locked --quiet --lib --bins --test user
 
 # The tests (as root: those of the kernel too)
@@ -27,7 +27,7 @@ test *ARGS:
 # Format and lint
 lint:
     cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # The documentation; the architecture is on the front page
 doc *ARGS:
@@ -36,7 +36,8 @@ doc *ARGS:
 # Hostile input for one of fuzz/targets, made by what it reaches in the code (takes `cargo install cargo-fuzz`)
 fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{ TARGET }}
-    cargo fuzz run --sanitizer none {{ TARGET }} fuzz/corpus/{{ TARGET }} scenarios tests/explanations tests/paths src/log_line -- \
+    CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --features link --sanitizer none {{ TARGET }} \
+        fuzz/corpus/{{ TARGET }} scenarios tests/explanations tests/paths src/log_line -- \
         -max_total_time={{ SECONDS }} -max_len=4096 -timeout=20 -rss_limit_mb=1024
 
 # How fast probes are (as root)
