@@ -7,11 +7,11 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::{Error, Result, Source};
-use scanlab::net::{Mac, Protocol};
 use scanlab::net::port::Port;
-use scanlab::sensor::{LinkFile, ports_of_sshd};
 use scanlab::net::services_file::ServicesFile;
+use scanlab::net::{Mac, Protocol};
 use scanlab::sensor::mac_vendor::VendorDb;
+use scanlab::sensor::{LinkFile, ports_of_sshd};
 use scanlab::text::escape;
 
 /// A folder of this process alone.

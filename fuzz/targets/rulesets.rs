@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::Source;
-use scanlab::rules::iptables_save::{self, Listing};
 use scanlab::net::Family;
+use scanlab::rules::iptables_save::{self, Listing};
 use scanlab::rules::{lint, mutant};
 
 /// There are many mutants, and each holds the whole text.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::{Error, Result, Source};
-use scanlab::rules::iptables_save::Listing;
-use scanlab::net::Family;
-use scanlab::intent::scenario::Scenario;
-use scanlab::sensor::{Sensor, SensorFile};
 use scanlab::intent::expect;
+use scanlab::intent::scenario::Scenario;
+use scanlab::net::Family;
 use scanlab::rules::generate;
+use scanlab::rules::iptables_save::Listing;
+use scanlab::sensor::{Sensor, SensorFile};
 use scanlab::text::escape;
 
 fuzz_target!(|text: &str| {

@@ -6,13 +6,13 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
-use scanlab::net::{InterfaceName, Mac};
+use scanlab::intent::scenario::Packet;
 use scanlab::net::port::PortSet;
 use scanlab::net::port_selection::PortSelection;
-use scanlab::wire::tcp_flags::TcpFlags;
-use scanlab::probe::scan::Technique;
-use scanlab::intent::scenario::Packet;
 use scanlab::net::services_file::ServicesFile;
+use scanlab::net::{InterfaceName, Mac};
+use scanlab::probe::scan::Technique;
+use scanlab::wire::tcp_flags::TcpFlags;
 
 fuzz_target!(|text: &str| {
     comes_back::<PortSet>(text);
