@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "listen",
     "log",
     "mac",
+    "open",
     "order",
     "packet",
     "packets",

@@ -30,8 +30,7 @@ pub fn read_host(table: Option<TomlTable<'_>>, sensor: Option<&Sensor>, read: Re
 
 fn served(sensor: Option<&Sensor>) -> Vec<Port> {
     let Some(sensor) = sensor else { return Vec::new() };
-    let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports);
-    ascending(sensor.ssh.iter().chain(honeypot).copied().collect())
+    ascending(sensor.served().collect())
 }
 
 fn ascending(mut ports: Vec<Port>) -> Vec<Port> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::service::read_protocol_and_port;
 use super::table::{TomlTable, Value};
 use crate::error::Source;
 use crate::net::port::Port;
@@ -18,7 +19,7 @@ pub enum SensorEntry {
     Sensor,
     /// `ssh`
     Ssh,
-    /// A port, where `ssh`, `honeypot` or `watched` names it.
+    /// A port, where `ssh`, `open`, `honeypot` or `watched` names it.
     Port(Port),
     /// `scans`
     Scans,
@@ -95,7 +96,7 @@ impl EntryLineReader {
                 self.put(SensorEntry::Ssh, key);
                 self.ports(value, SensorEntry::Port);
             }
-            "honeypot" | "watched" => {
+            "open" | "honeypot" | "watched" => {
                 let services = value.into_table().into_iter().flat_map(TomlTable::into_entries);
                 services.for_each(|service| self.ports(service, SensorEntry::Port));
             }
@@ -120,7 +121,7 @@ impl EntryLineReader {
     }
 
     fn ports(&mut self, value: Value<'_>, entry: fn(Port) -> SensorEntry) {
-        self.each(value, |value| Some(entry(Port::service(value.number().ok()?).ok()?)));
+        self.each(value, |value| Some(entry(read_protocol_and_port(value).ok()?.1)));
     }
 
     fn each(&mut self, value: Value<'_>, entry: impl Fn(&Value<'_>) -> Option<SensorEntry>) {

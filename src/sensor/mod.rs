@@ -32,13 +32,15 @@ pub use ssh_from::SshFrom;
 pub use sshd_config::{SshServer, ports_of_sshd};
 pub use table::{TomlKey, TomlPlace, TomlTable, Value};
 
-/// The intent of a honeypot sensor: the `[sensor]` table.
+/// The intent of a honeypot sensor, or of an ordinary server: the `[sensor]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sensor {
     /// Ports of the management SSH server: accepted, not logged.
     pub ssh: Vec<Port>,
     /// The sources from which they are accepted; for other sources they are unnamed ports.
     pub ssh_from: SshFrom,
+    /// Accepted, not logged.
+    pub open: Vec<OpenService>,
     /// Logged, then accepted.
     pub honeypot: Vec<Service>,
     /// Logged, then dropped.
@@ -62,6 +64,17 @@ pub struct Service {
     pub name: String,
     /// Its ports, at least one.
     pub ports: Vec<Port>,
+}
+
+/// A service that is accepted and not logged: `DNS = [53, "udp/53"]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenService {
+    /// The name; no rule has it.
+    pub name: String,
+    /// Its TCP ports.
+    pub tcp: Vec<Port>,
+    /// Its UDP ports.
+    pub udp: Vec<Port>,
 }
 
 /// A rate limit, as the `limit` match counts it (iptables-extensions(8), "limit"): `burst` packets match at once, then
@@ -149,6 +162,27 @@ pub struct Host {
 }
 
 impl Sensor {
+    /// The TCP ports to which connections are accepted: SSH, open services and honeypots, in this order.
+    pub fn served(&self) -> impl Iterator<Item = Port> + '_ {
+        let honeypot = self.honeypot.iter().flat_map(|service| &service.ports);
+        self.ssh.iter().chain(self.open_tcp()).chain(honeypot).copied()
+    }
+
+    /// The TCP ports of `open`.
+    pub fn open_tcp(&self) -> impl Iterator<Item = &Port> {
+        self.open.iter().flat_map(|service| &service.tcp)
+    }
+
+    /// The UDP ports of `open`.
+    pub fn open_udp(&self) -> impl Iterator<Item = &Port> {
+        self.open.iter().flat_map(|service| &service.udp)
+    }
+
+    /// True for an ordinary server: nothing is logged.
+    pub fn is_ordinary(&self) -> bool {
+        self.scans.is_empty() && self.honeypot.is_empty() && self.watched.is_empty()
+    }
+
     /// The log prefix of a port rule: `<IPT> SSH port: `.
     pub fn port_prefix(&self, service: &Service) -> String {
         format!("{}{} port: ", self.prefix, service.name)

@@ -7,10 +7,10 @@ use super::host::read_host;
 use super::limit::read_limit;
 use super::lines::EntryLines;
 use super::prefix::{check_prefix, check_scan_prefixes};
-use super::service::{UsedNames, read_services, read_ssh};
+use super::service::{UsedNames, read_open, read_services, read_ssh};
 use super::ssh_from::read_ssh_from;
 use super::table::{TomlTable, Value};
-use super::{Deny, Host, RuleOrder, Sensor, SensorLimit};
+use super::{Deny, Host, OpenService, RuleOrder, Sensor, SensorLimit};
 use crate::error::{Result, Source};
 use crate::probe::scan::Technique;
 
@@ -57,7 +57,8 @@ pub fn read_sensor(mut table: TomlTable<'_>) -> Result<Sensor> {
     let mut claims = UsedNames::default();
     let ssh = read_ssh(&mut table, &mut claims)?;
     let ssh_from = read_ssh_from(&mut table, &ssh)?;
-    let scans = read_scans(&mut table)?;
+    let open = read_open(table.take_table("open")?, &mut claims)?;
+    let scans = read_scans(&mut table, &open)?;
     let prefix = read_prefix(&mut table, &scans)?;
     let honeypot = read_services(table.take_table("honeypot")?, &prefix, &mut claims)?;
     let watched = read_services(table.take_table("watched")?, &prefix, &mut claims)?;
@@ -65,11 +66,14 @@ pub fn read_sensor(mut table: TomlTable<'_>) -> Result<Sensor> {
     let deny = choice(table.take("deny"), [("tcp", Deny::Tcp), ("all", Deny::All)])?;
     let order = choice(table.take("order"), [("hardened", RuleOrder::Hardened), ("article", RuleOrder::Article)])?;
     table.finish()?;
-    Ok(Sensor { ssh, ssh_from, honeypot, watched, scans, limit, prefix, deny, order })
+    Ok(Sensor { ssh, ssh_from, open, honeypot, watched, scans, limit, prefix, deny, order })
 }
 
-fn read_scans(table: &mut TomlTable<'_>) -> Result<Vec<Technique>> {
-    let Some(value) = table.take("scans") else { return Ok(Technique::LOGGED.to_vec()) };
+/// The techniques of `scans`; by default all, or none for an ordinary server.
+fn read_scans(table: &mut TomlTable<'_>, open: &[OpenService]) -> Result<Vec<Technique>> {
+    let logs_ports = table.has("honeypot") || table.has("watched");
+    let default = if open.is_empty() || logs_ports { Technique::LOGGED.to_vec() } else { Vec::new() };
+    let Some(value) = table.take("scans") else { return Ok(default) };
     let mut scans = Vec::new();
     for value in value.into_list()? {
         let scan = logged_technique(&value)?;

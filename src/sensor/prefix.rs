@@ -81,6 +81,13 @@ const NFLOG_PREFIX: usize = 63;
 
 /// Checks the name of a service, and that its prefix fits.
 pub fn check_service_name(source: &Source, key: &TomlKey, prefix: &str) -> Result<()> {
+    check_name(source, key)?;
+    let fitted = fits(&format!("{prefix}{} port: ", key.name));
+    fitted.map_err(|(problem, hint)| error_at(source, &key.span, problem, hint).into())
+}
+
+/// Checks the name of a service.
+pub fn check_name(source: &Source, key: &TomlKey) -> Result<()> {
     let name = key.name.as_str();
     let error = |(problem, hint)| Err(error_at(source, &key.span, problem, hint).into());
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b" ._/+-".contains(&byte);
@@ -92,7 +99,7 @@ pub fn check_service_name(source: &Source, key: &TomlKey, prefix: &str) -> Resul
         let problem = format!("`{name}` cannot name a service");
         return error((problem, "no dash or space at its start, no space at its end".to_owned()));
     }
-    fits(&format!("{prefix}{name} port: ")).or_else(error)
+    Ok(())
 }
 
 fn error_at(source: &Source, span: &Range<usize>, problem: String, hint: String) -> InputError {

@@ -33,11 +33,14 @@ pub struct SensorShape {
     /// The networks or addresses from which SSH is accepted, of either family. If only one family has entries, SSH is
     /// closed over the other. Everywhere by default.
     ssh_from: Option<NetworksShape>,
+    /// Services of an ordinary server, accepted and not logged: a name, and its port or ports, such as 80 or "udp/53".
+    open: Option<BTreeMap<String, OpenPortsShape>>,
     /// Services that are logged, then accepted: a name, which is in the log prefix, and its port or ports.
     honeypot: Option<BTreeMap<String, PortsShape>>,
     /// Services that are logged, then dropped: a name, which is in the log prefix, and its port or ports.
     watched: Option<BTreeMap<String, PortsShape>>,
-    /// Techniques that are logged as scans; all of them by default.
+    /// Techniques that are logged as scans. All of them by default; none for an ordinary server, which has `open` and
+    /// neither `honeypot` nor `watched`.
     #[schemars(extend("uniqueItems" = true))]
     scans: Option<Vec<LoggedScan>>,
     /// The rate limit of each LOG rule; 5/min with a burst of 5 by default.
@@ -71,6 +74,23 @@ enum Auto {
 enum PortsShape {
     One(#[schemars(range(min = 1, max = 65535))] u16),
     Many(#[schemars(extend("items" = {"type": "integer", "minimum": 1, "maximum": 65535}))] Vec<u16>),
+}
+
+/// A port, or a list of ports.
+#[derive(JsonSchema)]
+#[serde(untagged, rename = "OpenPorts")]
+enum OpenPortsShape {
+    One(OpenPortShape),
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    Many(Vec<OpenPortShape>),
+}
+
+/// A TCP port as a number, such as 80, or with its protocol, such as "udp/53".
+#[derive(JsonSchema)]
+#[serde(untagged, rename = "OpenPort")]
+enum OpenPortShape {
+    Number(#[schemars(range(min = 1, max = 65535))] u16),
+    WithProtocol(#[schemars(regex(pattern = "^(tcp|udp)/[0-9]+$"))] String),
 }
 
 /// A network, an address, or a list of them.

@@ -1,14 +1,15 @@
-//! Reads the ports that are served and watched: `ssh`, `honeypot` and `watched`. A port may be in one of them only, or
+//! Reads the ports that are served and watched: `ssh`, `open`, `honeypot` and `watched`. A port may be in one of them only, or
 //! the rule that comes first would silently win.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::Service;
-use super::prefix::check_service_name;
+use super::prefix::{check_name, check_service_name};
 use super::sshd_config::ports_of_sshd;
 use super::table::{TomlTable, Value};
+use super::{OpenService, Service};
 use crate::error::{InputError, Result, Source};
+use crate::net::Protocol;
 use crate::net::port::Port;
 
 /// The default configuration file of sshd, see sshd(8).
@@ -21,17 +22,17 @@ pub const MOST_PORTS: usize = 1_000;
 /// Ports and names that are already assigned to a service.
 #[derive(Default)]
 pub struct UsedNames {
-    ports: HashMap<Port, String>,
+    ports: HashMap<(Protocol, Port), String>,
     names: HashSet<String>,
 }
 
 impl UsedNames {
-    fn claim(&mut self, value: &Value<'_>, port: Port, owner: &str) -> Result<()> {
-        if self.ports.len() >= MOST_PORTS && !self.ports.contains_key(&port) {
+    fn claim(&mut self, value: &Value<'_>, (protocol, port): (Protocol, Port), owner: &str) -> Result<()> {
+        if self.ports.len() >= MOST_PORTS && !self.ports.contains_key(&(protocol, port)) {
             let problem = format!("the sensor names more than {MOST_PORTS} ports");
             return Err(value.error(problem, "each port is probed by itself: keep a few of them").into());
         }
-        match self.ports.insert(port, owner.to_owned()) {
+        match self.ports.insert((protocol, port), owner.to_owned()) {
             None => Ok(()),
             Some(first) if first == owner => {
                 Err(value.error(format!("port {port} is listed twice"), "name each port once").into())
@@ -69,7 +70,7 @@ fn auto(source: &Source, ssh: &Value<'_>, config: Option<Value<'_>>, claims: &mu
     };
     let ports = ports_of_sshd(&path)?;
     for port in &ports {
-        claims.claim(ssh, *port, "ssh")?;
+        claims.claim(ssh, (Protocol::Tcp, *port), "ssh")?;
     }
     Ok(ports)
 }
@@ -108,10 +109,46 @@ fn same_prefix(source: &Source, value: &Value<'_>) -> InputError {
 fn claimed_ports(value: Value<'_>, owner: &str, claims: &mut UsedNames) -> Result<Vec<Port>> {
     let claimed = |value: Value<'_>| {
         let port = read_port(&value)?;
-        claims.claim(&value, port, owner)?;
+        claims.claim(&value, (Protocol::Tcp, port), owner)?;
         Ok(port)
     };
     value.into_one_or_many().into_iter().map(claimed).collect()
+}
+
+/// Reads `open`: names with a port or a list of ports, in the order of the file.
+pub fn read_open(table: Option<TomlTable<'_>>, claims: &mut UsedNames) -> Result<Vec<OpenService>> {
+    let Some(table) = table else { return Ok(Vec::new()) };
+    let source = table.source;
+    table.into_entries().map(|value| read_open_service(source, value, claims)).collect()
+}
+
+fn read_open_service(source: &Source, value: Value<'_>, claims: &mut UsedNames) -> Result<OpenService> {
+    check_name(source, &value.key)?;
+    let (name, spot) = (value.key.name.clone(), value.spot());
+    let mut service = OpenService { name, tcp: Vec::new(), udp: Vec::new() };
+    for value in value.into_one_or_many() {
+        let (protocol, port) = read_protocol_and_port(&value)?;
+        claims.claim(&value, (protocol, port), &service.name)?;
+        if protocol == Protocol::Udp { service.udp.push(port) } else { service.tcp.push(port) }
+    }
+    match service.tcp.is_empty() && service.udp.is_empty() {
+        true => Err(spot.error(format!("{} has no port", service.name), "name its port, or remove it").into()),
+        false => Ok(service),
+    }
+}
+
+/// Reads a port of TCP, `80` or `"tcp/80"`, or one of UDP, `"udp/53"`.
+pub fn read_protocol_and_port(value: &Value<'_>) -> Result<(Protocol, Port)> {
+    const HINT: &str = "write a TCP port as a number, like 80, and a UDP port as \"udp/53\"";
+    let Some(text) = value.as_text() else { return Ok((Protocol::Tcp, read_port(value)?)) };
+    let (protocol, number) = match text.split_once('/') {
+        Some(("tcp", number)) => (Protocol::Tcp, number),
+        Some(("udp", number)) => (Protocol::Udp, number),
+        _ => return Err(value.error(format!("`{}` is not a port", text.escape_debug()), HINT).into()),
+    };
+    let port = number.parse().ok().and_then(|number| Port::service(number).ok());
+    let port = port.ok_or_else(|| value.error(format!("`{}` is not a port", text.escape_debug()), HINT))?;
+    Ok((protocol, port))
 }
 
 /// Reads one port: 1 to 65535.

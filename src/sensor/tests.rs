@@ -61,6 +61,100 @@ fn only_ssh_has_no_default() {
 }
 
 #[test]
+fn open_services_have_tcp_and_udp_ports_and_log_nothing_by_default() {
+    let open = "open = { HTTP = 80, DNS = [53, \"udp/53\"], NTP = \"udp/123\", PROXY = \"tcp/8080\" }\n";
+    let SensorFile { sensor, host, lines, .. } = parse(&format!("[sensor]\nssh = 22\n{open}")).unwrap();
+    assert_eq!(sensor.open_tcp().map(|port| port.0).collect::<Vec<_>>(), [80, 53, 8080]);
+    assert_eq!(sensor.open_udp().map(|port| port.0).collect::<Vec<_>>(), [53, 123]);
+    assert_eq!(host.listen, [22, 53, 80, 8080].map(Port));
+    assert!(sensor.is_ordinary() && sensor.scans.is_empty());
+    assert_eq!(lines.line(SensorEntry::Port(Port(8080))), Some(3));
+    for more in ["honeypot = { SSH = 23 }", "watched = { SSH = 23 }", "scans = [\"fin\"]"] {
+        let sensor = parse(&format!("[sensor]\nssh = 22\n{open}{more}")).unwrap().sensor;
+        assert!(!sensor.is_ordinary() && !sensor.scans.is_empty(), "{more}");
+    }
+}
+
+#[test]
+fn complaints_about_open_services() {
+    assert_snapshot!(complaints(&[
+        "open = { HTTP = \"80\" }",
+        "open = { DNS = \"udp/0\" }",
+        "open = { DNS = \"sctp/53\" }",
+        "open = { DNS = [\"udp/53\", \"udp/53\"] }",
+        "open = { SSH = 32232 }",
+        "open = { HTTP = 80 }\nwatched = { WEB = 80 }",
+        "open = { HTTP = [] }",
+        "open = { \"a\\\"b\" = 80 }",
+        "open = 80",
+    ]), @r#"
+    error: `80` is not a port
+     --> sensor.toml:3:17
+      |
+    3 | open = { HTTP = "80" }
+      |                 ^^^^
+      |
+      = help: write a TCP port as a number, like 80, and a UDP port as "udp/53"
+    error: `udp/0` is not a port
+     --> sensor.toml:3:16
+      |
+    3 | open = { DNS = "udp/0" }
+      |                ^^^^^^^
+      |
+      = help: write a TCP port as a number, like 80, and a UDP port as "udp/53"
+    error: `sctp/53` is not a port
+     --> sensor.toml:3:16
+      |
+    3 | open = { DNS = "sctp/53" }
+      |                ^^^^^^^^^
+      |
+      = help: write a TCP port as a number, like 80, and a UDP port as "udp/53"
+    error: port 53 is listed twice
+     --> sensor.toml:3:27
+      |
+    3 | open = { DNS = ["udp/53", "udp/53"] }
+      |                           ^^^^^^^^
+      |
+      = help: name each port once
+    error: port 32232 already belongs to ssh
+     --> sensor.toml:3:16
+      |
+    3 | open = { SSH = 32232 }
+      |                ^^^^^
+      |
+      = help: a port has one rule: keep it in one place
+    error: port 80 already belongs to HTTP
+     --> sensor.toml:4:19
+      |
+    4 | watched = { WEB = 80 }
+      |                   ^^
+      |
+      = help: a port has one rule: keep it in one place
+    error: HTTP has no port
+     --> sensor.toml:3:17
+      |
+    3 | open = { HTTP = [] }
+      |                 ^^
+      |
+      = help: name its port, or remove it
+    error: `a\"b` cannot name a service
+     --> sensor.toml:3:10
+      |
+    3 | open = { "a\"b" = 80 }
+      |          ^^^^^^
+      |
+      = help: use letters, digits, spaces and . _ / + -
+    error: `open` is a whole number
+     --> sensor.toml:3:8
+      |
+    3 | open = 80
+      |        ^^
+      |
+      = help: it has to be a table
+    "#);
+}
+
+#[test]
 fn rates_are_read_as_the_limit_match_reads_them() {
     let limit = |text: &str| parse(&format!("[sensor]\nssh = 22\nlimit = {text}")).unwrap().sensor.limit;
     for (text, shown) in [("5/m", "5/min"), ("5/MINUTE", "5/min"), ("3/s", "3/sec"), ("3/second", "3/sec")] {
@@ -608,11 +702,11 @@ fn complaints_about_the_rest_of_the_sensor() {
     3 | watchd = { HTTP = 80 }
       | ^^^^^^
       |
-      = help: did you mean `watched`? known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
+      = help: did you mean `watched`? known here: ssh, sshd_config, ssh_from, open, scans, prefix, honeypot, watched, limit, deny, order
     error: unknown key `colour`
     --> sensor.toml:3:1
      = note: line not shown: it does not look like a rule
-     = help: known here: ssh, sshd_config, ssh_from, scans, prefix, honeypot, watched, limit, deny, order
+     = help: known here: ssh, sshd_config, ssh_from, open, scans, prefix, honeypot, watched, limit, deny, order
     "#);
 }
 

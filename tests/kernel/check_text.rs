@@ -103,3 +103,56 @@ fn each_of_seven_mistakes_is_one_problem_with_its_rule_and_its_fix() {
     }
     insta::assert_snapshot!(all.map(|(name, text)| format!("## {name}\n{text}")).join("\n"));
 }
+
+/// An ordinary server: it logs nothing, and its rules accept what they name.
+const SERVER: &str = "[sensor]\nssh = 22\nopen = { HTTP = 80, DNS = [53, \"udp/53\"] }\ndeny = \"all\"\n";
+
+const SERVER_RULES: [&str; 10] = [
+    "-A INPUT -i lo -j ACCEPT",
+    "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A INPUT -p tcp --dport 22 -j ACCEPT",
+    "-A INPUT -p tcp --dport 80 -j ACCEPT",
+    "-A INPUT -p tcp --dport 53 -j ACCEPT",
+    "-A INPUT -p udp --dport 53 -j ACCEPT",
+    "-A INPUT -p ipv6-icmp -j ACCEPT",
+    "-A INPUT -m limit --limit 5/min -j LOG --log-prefix \"<TXT> dropped: \"",
+    "-A INPUT -j DROP",
+    "COMMIT",
+];
+
+/// The text of `check` for the server's rules after `change`.
+fn server(change: impl Fn(&mut Vec<String>)) -> String {
+    let rules = |icmp: &str| {
+        let mut rules: Vec<String> = SERVER_RULES.map(|rule| rule.replace("-p ipv6-icmp", icmp)).to_vec();
+        change(&mut rules);
+        text(&rules)
+    };
+    let needed = "-p ipv6-icmp --icmpv6-type 135";
+    let v6 = rules(needed).replacen(
+        &format!("-A INPUT {needed} -j ACCEPT\n"),
+        &[1, 2, 3, 4, 133, 134, 135, 136]
+            .map(|kind| format!("-A INPUT -p ipv6-icmp --icmpv6-type {kind} -j ACCEPT\n"))
+            .concat(),
+        1,
+    );
+    check(SERVER, &rules("-p icmp --icmp-type 3"), Some(&v6), "80")
+}
+
+#[test]
+fn an_ordinary_server_is_safe_without_log_lines_and_each_mistake_is_found() {
+    let _machine = binary::share_the_machine();
+    let safe = server(|_| ());
+    assert!(safe.starts_with("exit status Some(0)\nSAFE TO DEPLOY\n"), "{safe}");
+    assert!(!safe.to_lowercase().contains("honeypot"), "{safe}");
+    let mistakes = [
+        ("a typo in the port of HTTP", server(|rules| rules[3] = rules[3].replace("80", "8"))),
+        ("the datagrams of DNS are dropped", server(|rules| drop(rules.remove(5)))),
+        ("a port of UDP too many", server(|rules| rules.insert(5, rules[5].replace("53", "123")))),
+        ("a port of TCP too many", server(|rules| rules.insert(5, rules[4].replace("53", "3306")))),
+    ];
+    for (name, text) in &mistakes {
+        assert!(text.starts_with("exit status Some(1)\nDO NOT DEPLOY: "), "{name}: {text}");
+        assert!(!text.to_lowercase().contains("honeypot"), "{name}: {text}");
+    }
+    insta::assert_snapshot!(mistakes.map(|(name, text)| format!("## {name}\n{text}")).join("\n"));
+}

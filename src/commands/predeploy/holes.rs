@@ -205,6 +205,12 @@ fn unintended(subject: &PredeploySubject, family: Family, all: &Region) -> Vec<R
         except(syn, PacketField::Source, &meant(subject, family))
     });
     let rest = begin.iter().filter(|_| subject.sensor.deny == Deny::All).flat_map(|all| but_tcp(all, family));
+    let udp = ports(&mut subject.sensor.open_udp().map(|port| port.0));
+    let is_udp = |region: &Region| region.values(PacketField::Protocol) == &Values::these([17]);
+    let rest = rest.filter_map(|region| match is_udp(&region) {
+        true => except(region, PacketField::DestinationPort, &udp),
+        false => Some(region),
+    });
     [other, strangers].into_iter().flatten().chain(rest).collect()
 }
 

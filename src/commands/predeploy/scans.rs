@@ -24,7 +24,8 @@ pub(super) fn scan(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
 }
 
 pub(super) fn doors(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
-    let udp: Vec<Port> = UDP.into_iter().map(Port).chain(boundaries(subject)).collect();
+    let open = subject.sensor.open_udp().copied();
+    let udp: Vec<Port> = UDP.into_iter().map(Port).chain(boundaries(subject)).chain(open).collect();
     let fresh = if tried.len() > SINGLY { Fresh::EachPhase } else { Fresh::EachProbe };
     survey(subject, WatchedEvents::Paths, fresh, &[Technique::Syn, Technique::Udp], |technique| match technique {
         Technique::Udp => udp.iter().copied().collect(),
@@ -98,8 +99,7 @@ pub(super) fn boundaries(subject: &PredeploySubject) -> Vec<Port> {
     points.collect()
 }
 
-/// The ports that the sensor accepts: SSH and the honeypot.
+/// The TCP ports that the sensor accepts.
 pub(super) fn intended(sensor: &Sensor) -> Vec<Port> {
-    let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports);
-    sensor.ssh.iter().chain(honeypot).copied().collect()
+    sensor.served().collect()
 }

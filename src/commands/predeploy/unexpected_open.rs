@@ -1,4 +1,4 @@
-//! The question of unexpected openings: packets that are accepted in addition to SSH and the honeypot.
+//! The question of unexpected openings: packets that are accepted in addition to those for the services of the sensor.
 
 use super::blame::blame;
 use super::holes::Hole;
@@ -32,7 +32,8 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     let strangers = inbound_peers::unnamed_peers(subject, &measured.callers);
     facts.extend(strangers.into_iter().filter(|fact| fact.tone != Assessment::Good || measured.holes.is_empty()));
     facts.extend(measured.holes.iter().filter(|hole| !is_reported(measured, hole, &wanted)).map(Hole::fact));
-    let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family)));
+    let meant: PortSet = subject.sensor.open_udp().copied().collect();
+    let udp = families.iter().map(|family| (*family, let_in(measured, Technique::Udp, *family).difference(&meant)));
     for (families, ports) in merge_families(udp.collect()) {
         facts.extend(of_udp(subject, &families, &ports));
     }
@@ -126,7 +127,12 @@ fn of_udp(subject: &PredeploySubject, families: &Families, ports: &PortSet) -> O
     if ports.is_empty() {
         return Some(Fact::new(
             Assessment::Good,
-            format!("UDP over {families}: not accepted on any port that was tested"),
+            match subject.sensor.open_udp().next() {
+                None => format!("UDP over {families}: not accepted on any port that was tested"),
+                Some(_) => {
+                    format!("UDP over {families}: of the ports that were tested, only those in `open` accept it")
+                }
+            },
         ));
     }
     Some(match subject.sensor.deny {
@@ -135,7 +141,9 @@ fn of_udp(subject: &PredeploySubject, families: &Families, ports: &PortSet) -> O
             Fact::new(Assessment::Note, text)
         }
         Deny::All => {
-            let text = format!("UDP ports {} over {families}: accepted, but the sensor denies all", in_words(ports));
+            let name = if ports.len() == 1 { "port" } else { "ports" };
+            let denied = "accepted, but the sensor denies all";
+            let text = format!("UDP {name} {} over {families}: {denied}", in_words(ports));
             Fact::new(Assessment::Bad, text)
         }
     })

@@ -9,11 +9,14 @@
 //!
 //! 1. NULL, FIN, Xmas and ACK are dropped silently at every port, named or not, with or without a listener, and logged
 //!    as a scan if the technique is in `scans`.
-//! 2. A SYN (of a scan or of a connection) is accepted at an `ssh` port without a line and at a `honeypot` port with
-//!    the line of the port: *open* if there is a listener, else *closed*, because the kernel itself answers with a RST.
+//! 2. A SYN (of a scan or of a connection) is accepted at an `ssh` or `open` port without a line and at a `honeypot` port
+//!    with the line of the port: *open* if there is a listener, else *closed*, because the kernel itself answers with a RST.
 //!    For sources outside `ssh_from`, an `ssh` port is an unnamed port.
 //! 3. A SYN is dropped at a `watched` port with the line of the port.
 //! 4. A SYN is dropped at every other port, and logged as a SYN scan if that is in `scans`.
+//!
+//! An ordinary server, which logs nothing, promises less if its rules are not generated: it serves its ports, and a SYN
+//! to any other port is filtered. Its owner did not ask for silence to odd flags, nor for silence in the log.
 //!
 //! The expected log line of a probe holds for the first probe of a rule; [`RateExpectation`] describes the effect of
 //! the limit.
@@ -27,7 +30,7 @@ use crate::net::port::Port;
 use crate::probe::scan::{PortState, Technique};
 use crate::sensor::{Host, Sensor, SensorLimit, Service};
 
-pub use packets::{Author, PacketExpectation, packet_expectations};
+pub use packets::{PacketExpectation, packet_expectations};
 
 /// The expected result of one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,12 +72,36 @@ pub struct RateExpectation {
     pub state: PortState,
 }
 
+/// The author of the ruleset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// Generated from the sensor: it keeps what its order promises.
+    Sensor,
+    /// Any other author.
+    Other,
+}
+
+impl Author {
+    /// True if a sensor says nothing about log lines and odd flags in the rules of this author.
+    pub fn owes_connections_only(self, sensor: &Sensor) -> bool {
+        self == Author::Other && sensor.is_ordinary()
+    }
+}
+
 /// Every technique at every relevant port, ordered by family, technique and port.
-pub fn expectations(sensor: &Sensor, host: &Host) -> Vec<Expectation> {
+pub fn expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<Expectation> {
+    let served: BTreeSet<Port> = sensor.served().collect();
+    let is_owed = |technique: Technique, port: &Port| match technique {
+        _ if !author.owes_connections_only(sensor) => true,
+        Technique::Syn => true,
+        Technique::Connect => served.contains(port),
+        _ => false,
+    };
     let ports: BTreeSet<Port> = named_ports(sensor).into_iter().chain(unnamed_ports(sensor, host)).collect();
     let probes = Family::BOTH.into_iter().flat_map(|family| Technique::DERIVED.map(|technique| (family, technique)));
     probes
         .flat_map(|(family, technique)| ports.iter().map(move |port| (family, technique, *port)))
+        .filter(|(_, technique, port)| is_owed(*technique, port))
         .map(|(family, technique, port)| {
             let expected = expected(sensor, host, technique, (family, port));
             Expectation { technique, family, port, expected }
@@ -122,7 +149,7 @@ fn neighbours(port: Port) -> impl Iterator<Item = Port> {
 
 fn named_ports(sensor: &Sensor) -> BTreeSet<Port> {
     let of_services = services(sensor).flat_map(|service| &service.ports);
-    sensor.ssh.iter().chain(of_services).copied().collect()
+    sensor.ssh.iter().chain(sensor.open_tcp()).chain(of_services).copied().collect()
 }
 
 fn services(sensor: &Sensor) -> impl Iterator<Item = &Service> {
@@ -139,7 +166,7 @@ fn expected(sensor: &Sensor, host: &Host, technique: Technique, at: (Family, Por
 fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, at: (Family, Port)) -> Expected {
     let (_, port) = at;
     match role(sensor, host, at) {
-        PortRole::Ssh => Expected { state: accepted(host, technique, port), log: None },
+        PortRole::Ssh | PortRole::Open => Expected { state: accepted(host, technique, port), log: None },
         PortRole::Honeypot(service) => {
             Expected { state: accepted(host, technique, port), log: Some(sensor.port_prefix(service)) }
         }
@@ -152,6 +179,7 @@ fn expected_of_syn(sensor: &Sensor, host: &Host, technique: Technique, at: (Fami
 /// The role of a port in the sensor, for the prober.
 enum PortRole<'a> {
     Ssh,
+    Open,
     Honeypot(&'a Service),
     Watched(&'a Service),
     Unnamed,
@@ -162,6 +190,9 @@ fn role<'a>(sensor: &'a Sensor, host: &Host, (family, port): (Family, Port)) -> 
     if sensor.ssh.contains(&port) {
         let is_let_in = sensor.ssh_from.contains(host.addresses.prober(family));
         return if is_let_in { PortRole::Ssh } else { PortRole::Unnamed };
+    }
+    if sensor.open_tcp().any(|open| *open == port) {
+        return PortRole::Open;
     }
     let honeypot = named(&sensor.honeypot).map(|at| PortRole::Honeypot(&sensor.honeypot[at]));
     let watched = || named(&sensor.watched).map(|at| PortRole::Watched(&sensor.watched[at]));

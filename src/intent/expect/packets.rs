@@ -22,7 +22,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{PortRole, named_ports, neighbours, role, unnamed_ports};
+use super::{Author, PortRole, named_ports, neighbours, role, unnamed_ports};
 use crate::net::port::Port;
 use crate::net::{Family, Network};
 use crate::probe::packet::Packet;
@@ -42,15 +42,6 @@ pub struct PacketExpectation {
     pub log: Option<String>,
 }
 
-/// The author of the ruleset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Author {
-    /// Generated from the sensor: it keeps what its order promises.
-    Sensor,
-    /// Any other author.
-    Other,
-}
-
 /// One packet of each kind, and two for named ports.
 pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<PacketExpectation> {
     let mut list = List::default();
@@ -59,7 +50,14 @@ pub fn packet_expectations(sensor: &Sensor, host: &Host, author: Author) -> Vec<
         Author::Other => in_connections(sensor, host, &mut list),
     }
     ssh_sources(sensor, host, &mut list);
+    open_datagrams(sensor, &mut list);
     list.0
+}
+
+fn open_datagrams(sensor: &Sensor, list: &mut List) {
+    for port in sensor.open_udp() {
+        list.accepted(&format!("udp to {port}"));
+    }
 }
 
 fn promised(sensor: &Sensor, host: &Host, list: &mut List) {
@@ -103,7 +101,7 @@ impl List {
     }
 }
 
-/// The first `ssh` port, the first honeypot port, and the first unnamed port.
+/// The first `ssh` port, the first open port, the first honeypot port, and the first unnamed port.
 fn one_of_each(sensor: &Sensor, host: &Host) -> Vec<Port> {
     let unnamed = unnamed_ports(sensor, host).into_iter().take(1);
     served(sensor).into_iter().chain(unnamed).collect()
@@ -111,7 +109,7 @@ fn one_of_each(sensor: &Sensor, host: &Host) -> Vec<Port> {
 
 fn served(sensor: &Sensor) -> Vec<Port> {
     let honeypot = sensor.honeypot.iter().flat_map(|service| &service.ports).find(|port| !sensor.ssh.contains(port));
-    sensor.ssh.first().into_iter().chain(honeypot).copied().collect()
+    sensor.ssh.first().into_iter().chain(sensor.open_tcp().next()).chain(honeypot).copied().collect()
 }
 
 fn loopback(sensor: &Sensor, host: &Host, list: &mut List) {
@@ -145,7 +143,7 @@ fn odd_flags(sensor: &Sensor, host: &Host, list: &mut List) {
 /// The result for a packet that only the rules of a port match.
 fn of_port(sensor: &Sensor, role: PortRole) -> (FilterVerdict, Option<String>) {
     match role {
-        PortRole::Ssh => (FilterVerdict::Accept, None),
+        PortRole::Ssh | PortRole::Open => (FilterVerdict::Accept, None),
         PortRole::Honeypot(service) => (FilterVerdict::Accept, Some(sensor.port_prefix(service))),
         PortRole::Watched(service) => (FilterVerdict::Drop, Some(sensor.port_prefix(service))),
         PortRole::Unnamed => (FilterVerdict::Drop, None),
@@ -287,7 +285,9 @@ fn own_port(sensor: &Sensor) -> Port {
 }
 
 fn other_protocols(sensor: &Sensor, list: &mut List) {
-    for text in ["udp to 53", "icmp 8/0", "icmpv6 128/0", "protocol 47"] {
+    let is_open = |port: &u16| sensor.open_udp().any(|open| open.0 == *port);
+    let datagram = format!("udp to {}", (53..).find(|port| !is_open(port)).unwrap_or(53));
+    for text in [&datagram, "icmp 8/0", "icmpv6 128/0", "protocol 47"] {
         match sensor.deny {
             Deny::Tcp => list.accepted(text),
             Deny::All => list.dropped(text),

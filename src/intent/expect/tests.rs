@@ -7,7 +7,7 @@ use super::*;
 use crate::net::Network;
 use crate::net::port::PortSet;
 use crate::probe::scan::FilterVerdict;
-use crate::sensor::{Deny, RuleOrder, SshFrom, TimeUnit};
+use crate::sensor::{Deny, OpenService, RuleOrder, SshFrom, TimeUnit};
 
 /// The sensor of the article.
 fn sensor() -> Sensor {
@@ -16,6 +16,7 @@ fn sensor() -> Sensor {
     Sensor {
         ssh: vec![Port(32232)],
         ssh_from: SshFrom::Everywhere,
+        open: Vec::new(),
         honeypot: vec![service("SSH", &[22])],
         watched: vec![
             service("HTTP", &[80]),
@@ -54,7 +55,7 @@ fn table(rows: impl Iterator<Item = (Family, Technique, String, Port)>) -> Strin
 
 #[test]
 fn the_whole_table_of_the_article() {
-    let rows = expectations(&sensor(), &host(&[22, 32232])).into_iter().map(|row| {
+    let rows = expectations(&sensor(), &host(&[22, 32232]), Author::Sensor).into_iter().map(|row| {
         let log = row.expected.log.map_or("-".to_owned(), |prefix| format!("{prefix:?}"));
         (row.family, row.technique, format!("{:<13} {log}", row.expected.state), row.port)
     });
@@ -102,7 +103,7 @@ fn every_log_rule_has_a_rate() {
 
 #[test]
 fn both_families_expect_the_same() {
-    let rows = expectations(&sensor(), &host(&[22]));
+    let rows = expectations(&sensor(), &host(&[22]), Author::Sensor);
     let (v4, v6) = rows.split_at(rows.len() / 2);
     assert!(v4.iter().all(|row| row.family == Family::Ipv4));
     for (v4, v6) in v4.iter().zip(v6) {
@@ -112,7 +113,7 @@ fn both_families_expect_the_same() {
 
 #[test]
 fn rows_are_ordered_by_family_technique_and_port_without_repetition() {
-    let rows = expectations(&sensor(), &host(&[22, 8080]));
+    let rows = expectations(&sensor(), &host(&[22, 8080]), Author::Sensor);
     let keys: Vec<_> = rows.iter().map(|row| (row.family, row.technique, row.port)).collect();
     assert!(keys.is_sorted_by(|a, b| a < b));
 }
@@ -121,7 +122,7 @@ fn rows_are_ordered_by_family_technique_and_port_without_repetition() {
 fn without_scans_only_named_ports_leave_a_line() {
     let sensor = Sensor { scans: Vec::new(), ..sensor() };
     let host = host(&[22, 32232]);
-    let logged = expectations(&sensor, &host).into_iter().filter(|row| row.expected.log.is_some());
+    let logged = expectations(&sensor, &host, Author::Sensor).into_iter().filter(|row| row.expected.log.is_some());
     let ports: PortSet = logged.map(|row| row.port).collect();
     assert_eq!(ports.to_string(), "22,80,139,443,445,5555");
     assert_eq!(at(&sensor, &host, Technique::Xmas, 80), (PortState::OpenFiltered, None));
@@ -152,7 +153,10 @@ fn a_connection_to_an_unnamed_port_is_logged_as_a_syn_scan() {
 #[test]
 fn both_orders_mean_the_same() {
     let article = Sensor { order: RuleOrder::Article, deny: Deny::All, ..sensor() };
-    assert_eq!(expectations(&article, &host(&[22])), expectations(&sensor(), &host(&[22])));
+    assert_eq!(
+        expectations(&article, &host(&[22]), Author::Sensor),
+        expectations(&sensor(), &host(&[22]), Author::Sensor)
+    );
 }
 
 #[test]
@@ -210,9 +214,9 @@ fn the_ssh_port_has_no_name_to_whom_ssh_from_does_not_name() {
     assert_eq!([Technique::Syn, Technique::Connect].map(|technique| ssh(&outside, technique)), [scan.clone(), scan]);
     assert_eq!(ssh(&Sensor { scans: vec![], ..outside.clone() }, Technique::Syn), (PortState::Filtered, None));
     assert_eq!(ssh(&sensor_from(&["203.0.113.64/26"]), Technique::Syn), (PortState::Open, None));
-    let rows = expectations(&outside, &host);
-    assert_eq!(rows.len(), expectations(&sensor(), &host).len());
-    let differs = |row: &&Expectation| !expectations(&sensor(), &host).contains(row);
+    let rows = expectations(&outside, &host, Author::Sensor);
+    assert_eq!(rows.len(), expectations(&sensor(), &host, Author::Sensor).len());
+    let differs = |row: &&Expectation| !expectations(&sensor(), &host, Author::Sensor).contains(row);
     let differing: Vec<_> = rows.iter().filter(differs).map(|row| (row.family, row.technique, row.port)).collect();
     let v4 = |technique| (Family::Ipv4, technique, Port(32232));
     assert_eq!(differing, [v4(Technique::Syn), v4(Technique::Connect)], "IPv6 lets in the prober");
@@ -322,4 +326,48 @@ fn without_named_ports_and_with_every_port_named_there_are_still_packets() {
     assert!(packet_table(&nothing).contains("tcp ALL to 1: drop\n"));
     let everything = Service { name: "all".to_owned(), ports: (1..=65535).map(Port).collect() };
     assert!(!packet_table(&Sensor { watched: vec![everything], ..sensor() }).is_empty());
+}
+
+/// A server with a web page and DNS, which logs nothing.
+fn ordinary() -> Sensor {
+    let service = |name: &str, tcp: &[u16], udp: &[u16]| OpenService {
+        name: name.to_owned(),
+        tcp: tcp.iter().copied().map(Port).collect(),
+        udp: udp.iter().copied().map(Port).collect(),
+    };
+    let open = vec![service("HTTP", &[80], &[]), service("DNS", &[53], &[53])];
+    Sensor { open, honeypot: vec![], watched: vec![], scans: vec![], ..sensor() }
+}
+
+#[test]
+fn open_ports_are_accepted_without_a_line_beside_a_honeypot_too() {
+    let both = Sensor { open: ordinary().open, ..sensor() };
+    assert_eq!(at(&both, &host(&[80]), Technique::Syn, 80), (PortState::Open, None));
+    assert_eq!(at(&both, &host(&[]), Technique::Connect, 53), (PortState::Closed, None));
+    assert_eq!(at(&both, &host(&[80]), Technique::Xmas, 80).1.as_deref(), Some("<IPT> Xmas scan: "));
+    let verdicts = |sensor: &Sensor, author| {
+        let list = packet_expectations(sensor, &host(&[80]), author).into_iter();
+        let of = list.filter(|one| one.family == Family::Ipv4 && one.packet.to_string().starts_with("udp to "));
+        of.map(|one| format!("{} {}", one.packet, one.verdict)).collect::<Vec<_>>()
+    };
+    let denied = Sensor { deny: Deny::All, ..both };
+    assert_eq!(verdicts(&denied, Author::Sensor), ["udp to 54 drop", "udp to 53 accept"]);
+    assert_eq!(verdicts(&denied, Author::Other), ["udp to 53 accept"]);
+    assert_eq!(verdicts(&Sensor { deny: Deny::All, ..sensor() }, Author::Sensor), ["udp to 53 drop"]);
+}
+
+#[test]
+fn an_ordinary_server_with_its_own_rules_owes_connections_only() {
+    let host = host(&[53, 80, 32232]);
+    let owed = |sensor: &Sensor, author| {
+        let list = expectations(sensor, &host, author).into_iter().filter(|one| one.family == Family::Ipv4);
+        table(list.map(|one| (one.family, one.technique, one.expected.state.to_string(), one.port)))
+    };
+    insta::assert_snapshot!(owed(&ordinary(), Author::Other), @r"
+    ipv4 syn     filtered @ 1,52,54,32231,32233,65535
+    ipv4 syn     open @ 53,80,32232
+    ipv4 connect open @ 53,80,32232
+    ");
+    let with_scans = Sensor { scans: vec![Technique::Xmas], ..ordinary() };
+    assert_eq!(owed(&with_scans, Author::Other), owed(&ordinary(), Author::Sensor), "it logs something");
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::intent::check::CheckFacts;
-use crate::intent::expect::{self, expectations, rate_expectations};
+use crate::intent::expect::{self, Author, expectations, rate_expectations};
 use crate::intent::scenario::{ExpectRow, Scenario, quoted};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::scan::{PortState, Technique};
-use crate::sensor::{SensorLimit, Service};
+use crate::sensor::{Sensor, SensorLimit, Service};
 
 pub use packets::PacketCell;
 
@@ -132,10 +132,11 @@ pub type CellKey = (Family, Technique, Port);
 fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
     let mut cells: BTreeMap<CellKey, CheckFacts> = BTreeMap::new();
     if let Some(sensor) = &scenario.sensor {
-        for expectation in expectations(sensor, &scenario.host) {
+        let author = author(scenario);
+        for expectation in expectations(sensor, &scenario.host, author) {
             let expect::Expected { state, log } = expectation.expected;
-            let expected =
-                CheckFacts { state: Some(state), log: CheckFacts::one_line(log.as_deref()), ..CheckFacts::default() };
+            let log = expected_log(sensor, author, log.as_deref());
+            let expected = CheckFacts { state: Some(state), log, ..CheckFacts::default() };
             cells.insert((expectation.family, expectation.technique, expectation.port), expected);
         }
     }
@@ -151,6 +152,15 @@ fn cells(scenario: &Scenario) -> Result<Vec<Cell>> {
         expected: with_conversation(scenario, technique, port, expected),
     });
     Ok(cells.collect())
+}
+
+fn author(scenario: &Scenario) -> Author {
+    if scenario.ruleset.is_some() { Author::Other } else { Author::Sensor }
+}
+
+/// The expected log lines: none or one; `None` if any number of lines is fine.
+fn expected_log(sensor: &Sensor, author: Author, prefix: Option<&str>) -> Option<Vec<String>> {
+    if author.owes_connections_only(sensor) { None } else { CheckFacts::one_line(prefix) }
 }
 
 /// The probes that a row selects; a row of packets selects none.

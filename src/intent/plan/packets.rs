@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::error::{Error, Result};
 use crate::intent::check::CheckFacts;
-use crate::intent::expect::{Author, packet_expectations};
+use crate::intent::expect::packet_expectations;
 use crate::intent::scenario::{ExpectRow, Packet, Scenario};
 use crate::net::Family;
 
@@ -31,9 +31,9 @@ pub fn plan(scenario: &Scenario, keeps_lists: bool) -> Result<Vec<Vec<PacketCell
 fn cells(scenario: &Scenario) -> Result<Vec<PacketCell>> {
     let mut cells: BTreeMap<(Family, Packet), CheckFacts> = BTreeMap::new();
     if let Some(sensor) = &scenario.sensor {
-        let author = if scenario.ruleset.is_some() { Author::Other } else { Author::Sensor };
+        let author = super::author(scenario);
         for expectation in packet_expectations(sensor, &scenario.host, author) {
-            let log = CheckFacts::one_line(expectation.log.as_deref());
+            let log = super::expected_log(sensor, author, expectation.log.as_deref());
             let expected = CheckFacts { verdict: Some(expectation.verdict), log, ..CheckFacts::default() };
             cells.insert((expectation.family, expectation.packet), expected);
         }

@@ -23,6 +23,7 @@ pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
     };
     rules.extend(ssh::rules(sensor, family, rule::to_port));
     rules.push("-m state --state RELATED,ESTABLISHED -j ACCEPT".to_owned());
+    rules.extend(rule::open(sensor, rule::to_port));
     rules.extend(sensor.honeypot.iter().flat_map(|service| port_rules(sensor, service, "ACCEPT")));
     rules.extend(sensor.watched.iter().flat_map(|service| port_rules(sensor, service, "DROP")));
     rules.extend(scan_rules(sensor));

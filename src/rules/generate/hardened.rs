@@ -31,6 +31,7 @@ pub fn rules(sensor: &Sensor, family: Family) -> Vec<String> {
     rules.push("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT".to_owned());
     rules.extend(log_and_drop(sensor, Technique::Ack));
     rules.extend(ssh::rules(sensor, family, rule::opening));
+    rules.extend(rule::open(sensor, rule::opening));
     rules.extend(sensor.honeypot.iter().flat_map(|service| port_rules(sensor, service, "ACCEPT")));
     rules.extend(sensor.watched.iter().flat_map(|service| port_rules(sensor, service, "DROP")));
     rules.extend(log_scan(sensor, Technique::Syn));

@@ -3,7 +3,7 @@
 use crate::net::Network;
 use crate::net::port::Port;
 use crate::probe::scan::Technique;
-use crate::sensor::SensorLimit;
+use crate::sensor::{Sensor, SensorLimit};
 use crate::wire::tcp_flags::TcpFlags;
 
 /// The default of the limit match, which iptables-save does not print.
@@ -26,9 +26,21 @@ pub fn opening(port: Port) -> String {
     format!("{} --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", to_port(port))
 }
 
+/// Matches UDP to `port`.
+fn datagram_to(port: Port) -> String {
+    format!("-p udp -m udp --dport {port}")
+}
+
 /// Matches the probes of `technique`: all six flags are examined (`ALL`).
 pub fn probe_of(technique: Technique) -> String {
     format!("-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG {}", TcpFlags(technique.profile().flags))
+}
+
+/// The rules of open services: accepted, not logged. `to` matches accepted packets to a TCP port.
+pub fn open(sensor: &Sensor, to: fn(Port) -> String) -> Vec<String> {
+    let tcp = sensor.open_tcp().map(|port| to(*port));
+    let udp = sensor.open_udp().map(|port| datagram_to(*port));
+    tcp.chain(udp).map(|matches| format!("{matches} -j ACCEPT")).collect()
 }
 
 /// The limit match.

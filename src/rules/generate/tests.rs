@@ -40,13 +40,35 @@ fn restored_and_saved(program: &str, rules: &str) -> String {
 }
 
 #[test]
+fn open_ports_are_accepted_without_a_log_rule() {
+    let rules = |keys: &str| {
+        let text = generate(&sensor(keys)).v4;
+        text.lines()
+            .filter(|line| line.contains("port 80 ") || line.contains("port 53 "))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let open = "open = { HTTP = 80, DNS = [53, \"udp/53\"] }\n";
+    insta::assert_snapshot!(rules(open), @r"
+    -A INPUT -p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    -A INPUT -p tcp -m tcp --dport 53 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j ACCEPT
+    -A INPUT -p udp -m udp --dport 53 -j ACCEPT
+    ");
+    insta::assert_snapshot!(rules(&format!("{open}order = \"article\"\n{ARTICLE}").replace("HTTP = 80, HTTPS", "HTTPS")), @r"
+    -A INPUT -p tcp -m tcp --dport 80 -j ACCEPT
+    -A INPUT -p tcp -m tcp --dport 53 -j ACCEPT
+    -A INPUT -p udp -m udp --dport 53 -j ACCEPT
+    ");
+}
+
+#[test]
 #[ignore = "needs root and iptables: cargo test -- --ignored"]
 fn both_backends_save_what_was_generated_to_the_letter() {
     for order in ["hardened", "article"] {
         for deny in ["tcp", "all"] {
             for rate in ["5/min", "300/hour", "7/day", "3/sec", "9999/sec", "25/hour"] {
                 let from = if deny == "tcp" { "" } else { FROM };
-                let limit = format!("limit = {{ rate = {rate:?}, burst = 6 }}");
+                let limit = format!("limit = {{ rate = {rate:?}, burst = 6 }}\nopen = {{ DNS = [53, \"udp/53\"] }}");
                 let rest = format!("order = {order:?}\ndeny = {deny:?}\n{limit}\n{from}");
                 let generated = generate(&sensor(&format!("{ARTICLE}{rest}")));
                 for backend in ["nft", "legacy"] {

@@ -89,8 +89,8 @@ fn ssh_sources(sensor: &Sensor) -> String {
 
 /// Every named port, and one unnamed port.
 fn ports(sensor: &Sensor) -> String {
-    let named = sensor.honeypot.iter().chain(&sensor.watched).flat_map(|service| &service.ports);
-    let mut ports: Vec<u16> = sensor.ssh.iter().chain(named).map(|port| port.0).collect();
+    let watched = sensor.watched.iter().flat_map(|service| &service.ports).copied();
+    let mut ports: Vec<u16> = sensor.served().chain(watched).map(|port| port.0).collect();
     ports.extend((1..).find(|port| !ports.contains(port)));
     ports.sort_unstable();
     ports.dedup();
