@@ -170,7 +170,7 @@ fn a_broken_ruleset_makes_the_jobs_red() {
     let _machine = binary::share_the_machine();
     let job = yaml(blocks("yaml")[1])["jobs"]["rootless"].clone();
     let steps = job["steps"].as_array().expect("steps");
-    let run = steps.iter().find(|step| step["name"] == "Ask the kernel").expect("the step")["run"]
+    let run = steps.iter().find(|step| step["name"] == "Test the firewall").expect("the step")["run"]
         .as_str()
         .expect("a script");
     let runner = Runner::new();
