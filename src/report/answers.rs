@@ -76,7 +76,10 @@ fn paragraph(report: &Report, number: usize, problem: &Problem, width: usize, de
     if problem.facts.len() > shown {
         say("", &format!("and {} (-v shows them)", counted(problem.facts.len() - shown, "more effect")));
     }
-    failed_checks(report, problem).iter().for_each(|words| say("", words));
+    // The effects say the same in words.
+    if problem.facts.is_empty() || detail == Detail::Everything {
+        failed_checks(report, problem).iter().for_each(|words| say("", words));
+    }
     problem.mismatches.iter().find_map(Mismatches::words).iter().for_each(|words| say("why", words));
     let (rules, intended) = (problem.rules(), problem.intended());
     rules.iter().for_each(|rule| say("rule", rule));

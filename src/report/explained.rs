@@ -117,6 +117,12 @@ impl<'a> Block<'a> {
         self.told.iter().map(|(check, _)| *check).collect()
     }
 
+    /// The same block with those checks only that `keep` selects; `None` if there are none.
+    pub(super) fn only(&self, keep: impl Fn(&Check) -> bool) -> Option<Block<'a>> {
+        let told: Vec<_> = self.told.iter().filter(|(check, _)| keep(check)).copied().collect();
+        (!told.is_empty()).then_some(Block { told })
+    }
+
     /// The kind of mistake.
     pub(super) fn cause(&self) -> Cause {
         self.told[0].1.cause

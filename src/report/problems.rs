@@ -42,7 +42,10 @@ pub fn problems(report: &Report) -> Vec<Problem<'_>> {
         let explained = explanations(&scenario.checks).into_iter().map(Mismatches::explained);
         explained.chain(unexplained(&scenario.checks))
     });
-    let fixes = merged(checks.map(|one| vec![one]), |one, other| is_one_fix(&one[0], &other[0]), Vec::extend);
+    let mut fixes: Vec<Vec<Mismatches>> =
+        merged(checks.map(|one| vec![one]), |one, other| is_one_fix(&one[0], &other[0]), Vec::extend);
+    // An effect that several mistakes have is listed with one that has a fix.
+    fixes.sort_by_key(|all| all.iter().all(|one| one.patch().is_none()));
     let bad = answers.facts(Assessment::Bad);
     let others = bad.iter().find(|(_, fact)| fact.details.related == RelatedChecks::All).map(|(answer, _)| *answer);
     let bad: Vec<(&QuestionAnswer, &Fact)> =
@@ -50,14 +53,18 @@ pub fn problems(report: &Report) -> Vec<Problem<'_>> {
     let notes = answers.facts(Assessment::Note);
     let mut problems = Vec::new();
     let mut reported: Vec<&Fact> = Vec::new();
-    for mismatches in fixes {
-        let related: Vec<_> = bad.iter().filter(|(_, fact)| mismatches.iter().any(|one| one.is_of(fact))).collect();
+    let is_measured = |fact: &Fact| fixes.iter().flatten().any(|one| one.measures(fact));
+    let related = |mismatches: &[Mismatches]| -> Vec<(&QuestionAnswer, &Fact)> {
+        let is_of = |fact: &Fact| mismatches.iter().any(|one| one.is_of(fact, is_measured(fact)));
+        bad.iter().filter(|(_, fact)| is_of(fact)).copied().collect()
+    };
+    for (related, mismatches) in fixes.iter().flat_map(|all| by_question(related(all), all.clone())) {
         let Some(answer) = related.iter().map(|(answer, _)| *answer).min_by_key(|one| one.question).or(others) else {
             continue;
         };
-        let facts = related.into_iter().map(|(_, fact)| *fact).filter(|fact| !reported.contains(fact)).collect();
+        let facts = related.into_iter().map(|(_, fact)| fact).filter(|fact| !reported.contains(fact)).collect();
         reported.extend(&facts);
-        let mut notes = notes.iter().filter(|(_, note)| mismatches.iter().any(|one| one.is_of(note)));
+        let mut notes = notes.iter().filter(|(_, note)| mismatches.iter().any(|one| one.is_of(note, false)));
         let advice = notes.find_map(|(_, note)| note.details.fix.as_deref());
         problems.push(Problem { answer, facts, advice, mismatches });
     }
@@ -79,11 +86,42 @@ fn unexplained(checks: &[Check]) -> Vec<Mismatches<'_>> {
     merged(each, is_like, |one, other| one.checks.extend(other.checks))
 }
 
-/// True if both have the same fix, or both are of a family without a ruleset.
+/// Facts, each with the answer that it belongs to.
+type Related<'a> = Vec<(&'a QuestionAnswer, &'a Fact)>;
+
+/// One part for each question, each with the mismatches that measure its facts; the last part has the rest. What a
+/// policy drops can be due to several missing rules, so only a common fix makes them one problem.
+fn by_question<'a>(related: Related<'a>, all: Vec<Mismatches<'a>>) -> Vec<(Related<'a>, Vec<Mismatches<'a>>)> {
+    let has_one_fix = all.iter().any(|one| one.patch().is_some() || one.without_ruleset().is_some());
+    if has_one_fix {
+        return vec![(related, all)];
+    }
+    let is_of_one_answer = |(one, _): &(&QuestionAnswer, _), (other, _): &(&QuestionAnswer, _)| one == other;
+    let mut parts: Vec<Related> = merged(
+        related.into_iter().map(|one| vec![one]),
+        |one, other| is_of_one_answer(&one[0], &other[0]),
+        Vec::extend,
+    );
+    let last = parts.pop().unwrap_or_default();
+    let mut rest = all;
+    let mut split = |facts: Related<'a>| {
+        let is_own = |check: &Check| facts.iter().any(|(_, fact)| measures(check, fact));
+        let own = rest.iter().filter_map(|one| one.only(is_own)).collect();
+        rest = rest.iter().filter_map(|one| one.only(|check| !is_own(check))).collect();
+        (facts, own)
+    };
+    let mut parts: Vec<_> = parts.into_iter().map(&mut split).collect();
+    parts.push((last, rest));
+    parts
+}
+
+/// True if both have the same fix, both are of a family without a ruleset, or both have no rule that was intended.
 fn is_one_fix(one: &Mismatches, other: &Mismatches) -> bool {
     let diffs = [one, other].map(|one| one.patch().map(|patch| &patch.diff));
     let families = [one, other].map(|one| one.without_ruleset());
-    diffs[0].is_some() && diffs[0] == diffs[1] || families[0].is_some() && families[0] == families[1]
+    let has_same_fix = diffs[0].is_some() && diffs[0] == diffs[1];
+    let has_no_ruleset = families[0].is_some() && families[0] == families[1];
+    has_same_fix || has_no_ruleset || one.lacks_a_rule() && other.lacks_a_rule()
 }
 
 impl<'a> Problem<'a> {
@@ -113,7 +151,11 @@ impl<'a> Problem<'a> {
             format!("load an {} ruleset as well: `scanlab generate` writes rules.{end} from the sensor", family.title())
         });
         let of_facts = self.facts.iter().find_map(|fact| fact.details.fix.as_deref()).or(self.advice);
-        ruleset.or_else(|| of_facts.map(str::to_owned))
+        let is_unlogged =
+            self.answer.question == PredeployQuestion::LogLines && self.mismatches.iter().any(Mismatches::lacks_a_rule);
+        let generated =
+            is_unlogged.then(|| "`scanlab generate` writes rules that log them, from the sensor".to_owned());
+        ruleset.or_else(|| of_facts.map(str::to_owned)).or(generated)
     }
 
     fn has_same_cause(&self, other: &Problem) -> bool {
@@ -148,6 +190,12 @@ impl<'a> Mismatches<'a> {
         self.checks[0].family.filter(|_| block.cause() == Cause::NoRuleset)
     }
 
+    /// True if no rule was intended for their packets, and no fix was found.
+    fn lacks_a_rule(&self) -> bool {
+        let Some((block, _)) = &self.explanation else { return false };
+        block.cause() == Cause::NoRule && block.patch().is_none()
+    }
+
     fn patch(&self) -> Option<&'a Patch> {
         self.explanation.as_ref()?.0.patch()
     }
@@ -160,17 +208,27 @@ impl<'a> Mismatches<'a> {
         self.explanation.as_ref().map(|(block, _)| block.intended()).unwrap_or_default()
     }
 
-    /// True if the fact is an effect of the same mistake.
-    fn is_of(&self, fact: &Fact) -> bool {
-        if let Some(family) = self.without_ruleset() {
-            return fact.details.families.0 == [family];
+    /// Those of the checks that `keep` selects; `None` if there are none.
+    fn only(&self, keep: impl Fn(&Check) -> bool) -> Option<Mismatches<'a>> {
+        let checks: Vec<&Check> = self.checks.iter().filter(|check| keep(check)).copied().collect();
+        let blocks = self.explanation.iter().flat_map(|(block, likewise)| [Some(block), likewise.as_ref()]).flatten();
+        let mut blocks = blocks.filter_map(|block| block.only(&keep));
+        let explanation = blocks.next().map(|block| (block, blocks.next()));
+        (!checks.is_empty()).then_some(Mismatches { checks, explanation })
+    }
+
+    /// True if the fact is an effect of the same mistake. A fact that checks measure is an effect of what they failed
+    /// for, even if its rule is the wrong one of other checks.
+    fn is_of(&self, fact: &Fact, is_measured: bool) -> bool {
+        self.measures(fact) || !is_measured && self.blames(fact)
+    }
+
+    /// True if its checks measure the fact, and blame no other rule.
+    fn measures(&self, fact: &Fact) -> bool {
+        match self.without_ruleset() {
+            Some(family) => fact.details.families.0 == [family],
+            None => self.checks.iter().any(|check| measures(check, fact)) && self.has_no_other_rule(fact),
         }
-        let families = &fact.details.families;
-        let is_of_family =
-            |check: &&&Check| families.0.is_empty() || check.family.is_none_or(|family| families.contains(family));
-        let mut checks = self.checks.iter().filter(is_of_family);
-        let is_measured = checks.any(|check| measures(check, &fact.details.related));
-        is_measured && self.has_no_other_rule(fact) || self.blames(fact)
     }
 
     /// True unless other rules are responsible for the fact than for the mismatches.
@@ -186,6 +244,9 @@ impl<'a> Mismatches<'a> {
     fn blames(&self, fact: &Fact) -> bool {
         const TOO_MUCH: [Cause; 3] = [Cause::TooBroad, Cause::Policy, Cause::NoRule];
         let Some((block, likewise)) = &self.explanation else { return false };
+        if self.without_ruleset().is_some() {
+            return false;
+        }
         let matched = if TOO_MUCH.contains(&block.cause()) { block.matched() } else { Vec::new() };
         let others = likewise.iter().flat_map(Block::intended);
         let wrong: Vec<String> = matched.into_iter().chain(block.intended()).chain(others).collect();
@@ -194,7 +255,13 @@ impl<'a> Mismatches<'a> {
 }
 
 /// True if the mismatch of `check` is about the same measurement.
-fn measures(check: &Check, related: &RelatedChecks) -> bool {
+fn measures(check: &Check, fact: &Fact) -> bool {
+    let families = &fact.details.families;
+    let is_of_family = families.0.is_empty() || check.family.is_none_or(|family| families.contains(family));
+    is_of_family && measures_the_same(check, &fact.details.related)
+}
+
+fn measures_the_same(check: &Check, related: &RelatedChecks) -> bool {
     match related {
         RelatedChecks::None | RelatedChecks::All => false,
         RelatedChecks::Connections(ports) => {

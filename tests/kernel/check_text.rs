@@ -156,3 +156,20 @@ fn an_ordinary_server_is_safe_without_log_lines_and_each_mistake_is_found() {
     }
     insta::assert_snapshot!(mistakes.map(|(name, text)| format!("## {name}\n{text}")).join("\n"));
 }
+
+/// A policy that drops everything has effects of several kinds, which are due to different missing rules.
+#[test]
+fn missing_rules_for_ssh_and_for_logs_are_two_problems_each_with_its_fix() {
+    let _machine = binary::share_the_machine();
+    let bare = text(&["-A INPUT -p tcp --dport 22 --syn -j ACCEPT", "COMMIT"].map(str::to_owned));
+    let bare = bare.replace("INPUT ACCEPT", "INPUT DROP");
+    let bare_v6 = bare.replace("COMMIT", "-A INPUT -p ipv6-icmp -j ACCEPT\nCOMMIT");
+    let text = check(SENSOR, &bare, Some(&bare_v6), "80");
+    let paragraphs: Vec<&str> = text.split("\n\n").collect();
+    let of = |question: &str| paragraphs.iter().filter(|one| one.contains(question)).collect::<Vec<_>>();
+    let (locked_out, unlogged) = (of(". Will I be locked out?"), of(". Will scans be logged?"));
+    assert_eq!((locked_out.len(), unlogged.len()), (1, 1), "{text}");
+    assert!(locked_out[0].contains("fix ") && !locked_out[0].contains("Xmas"), "{text}");
+    assert!(unlogged[0].contains("fix ") && !unlogged[0].contains("SSH connection"), "{text}");
+    insta::assert_snapshot!(text);
+}

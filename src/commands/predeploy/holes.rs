@@ -280,7 +280,7 @@ fn because(subject: &PredeploySubject, space: &Space, region: &Region) -> Option
 pub(super) fn place(listing: &Listing, leaf: &Leaf, hook: &str) -> String {
     let file = listing.source.name.display();
     let rule = leaf.line.and_then(|line| listing.rules().find(|rule| rule.line == line));
-    let text = rule.map_or_else(|| format!("the policy of {hook}"), |rule| rule.text.clone());
+    let text = rule.map_or_else(|| format!(":{hook} {}", leaf.end), |rule| rule.text.clone());
     let line = leaf.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{file}{line}: {text}")
 }

@@ -13,7 +13,7 @@ use super::{
     ban_list, beyond, endurance, merge_families, ssh_admins,
 };
 use crate::commands::live::Machine;
-use crate::lab::{DiscoveredMacs, FirstSpeaker, Lab, Opening, Session, Survival};
+use crate::lab::{Attempt, DiscoveredMacs, FirstSpeaker, Lab, Opening, Session, Survival};
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::probe::path::Step;
@@ -64,8 +64,11 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let found = measured.sessions.iter().flat_map(|(_, found)| &found.openings);
     let attempts = found.filter(|attempt| !(hidden && attempt.family == Family::Ipv6)).map(|attempt| {
         let opens = attempt.opening == Opening::Opens;
-        let blame = if opens { Vec::new() } else { blame(subject, attempt.family, &attempt.took) };
-        (attempt.family, (attempt.port, attempt.opening, blame))
+        let (blame, fix) = match opens {
+            true => (Vec::new(), None),
+            false => (blame(subject, attempt.family, &attempt.took), accepting_rule(subject, attempt)),
+        };
+        (attempt.family, (attempt.port, attempt.opening, blame, fix))
     });
     let attempts_by_family = merged(
         attempts,
@@ -80,7 +83,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         let is_of = |admin: &&IpAddr| families.contains(Family::from_address(**admin));
         subject.admins.iter().filter(is_of).map(ToString::to_string).collect::<Vec<_>>().join(" and ")
     };
-    let fact = |(families, (port, opening, blame)): (Families, (Port, Opening, Vec<String>))| {
+    let fact = |(families, (port, opening, blame, fix)): (Families, (Port, Opening, Vec<String>, Option<String>))| {
         let admins = admins(&families);
         let what = match opening {
             Opening::Opens => {
@@ -95,7 +98,9 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins})");
         let mut of_families = subject.admins.iter().filter(|admin| families.contains(Family::from_address(**admin)));
         let is_outside = of_families.all(|admin| !subject.sensor.ssh_from.contains(*admin));
-        Fact::new(Assessment::Bad, text).by(blame).about(&families, connections(port)).of_sensor(is_outside)
+        let fact = Fact::new(Assessment::Bad, text).by(blame);
+        let fact = fix.filter(|_| !is_outside).into_iter().fold(fact, Fact::fixed_by);
+        fact.about(&families, connections(port)).of_sensor(is_outside)
     };
     let mut facts: Vec<Fact> = merge_families(attempts_by_family).into_iter().map(fact).collect();
     if subject.sensor.ssh.is_empty() {
@@ -103,6 +108,28 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     }
     facts
 }
+
+/// The rule that lets the connection in; `None` if what keeps it out may be a ban, or is in another table, or if SSH is
+/// for several networks.
+fn accepting_rule(subject: &PredeploySubject, attempt: &Attempt) -> Option<String> {
+    let is_plain = |step: &Step| {
+        let mut matches = step.text.split("-m ").skip(1);
+        step.table == "filter" && matches.all(|one| PLAIN.iter().any(|name| one.starts_with(name)))
+    };
+    let is_plain = matches!(attempt.opening, Opening::Silent | Opening::Refused)
+        && !attempt.took.is_empty()
+        && attempt.took.iter().all(is_plain);
+    let source = match *subject.sensor.ssh_from.networks(attempt.family) {
+        [network] if subject.sensor.ssh_from.is_said() => format!("-s {network} "),
+        [_] => String::new(),
+        _ => return None,
+    };
+    let rule = format!("-A INPUT {source}-p tcp --dport {} -j ACCEPT", attempt.port);
+    is_plain.then(|| format!("accept connections to port {} before that: `{rule}`", attempt.port))
+}
+
+/// Matches that remember nothing of the packets before.
+const PLAIN: [&str; 5] = ["tcp ", "multiport ", "conntrack ", "state ", "comment "];
 
 /// The results for existing connections, merged over the previous rules and the families.
 fn sessions(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
