@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use scanlab::error::{Error, Result, Source};
-use scanlab::intent::expect;
+use scanlab::intent::expect::{self, Author};
 use scanlab::intent::scenario::Scenario;
 use scanlab::net::Family;
 use scanlab::rules::generate;
@@ -25,7 +25,9 @@ fuzz_target!(|text: &str| {
     let scenario = Scenario::parse_with(source.clone(), &rules);
     if let Ok(Scenario { sensor: Some(sensor), host, .. }) = &scenario {
         holds_its_own_rules_only(sensor);
-        let _ = expect::expectations(sensor, host);
+        for author in [Author::Sensor, Author::Other] {
+            let _ = expect::expectations(sensor, host, author);
+        }
     }
     fit_to_print(scenario);
     fit_to_print(SensorFile::parse(source));
