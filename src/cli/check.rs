@@ -147,7 +147,8 @@ fn check_with(
         let predeploy_found =
             tokio::task::spawn_blocking(move || Ok((predeploy::measure_all(&asking.subject())?, asking.findings()?)));
         let scenarios = vec![case.case.scenario.clone()];
-        let found = run::run(scenarios.clone(), settings.clone(), FailFast::TheEnd).await?;
+        let mut found = run::run(scenarios.clone(), settings.clone(), FailFast::TheEnd).await?;
+        run::without_chance(&scenarios, &settings, &mut found).await?;
         let set = run::decided(&scenarios, &settings, &found, settings.equipment.sysctls.unusual()).await?;
         let predeploy_found =
             predeploy_found.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));

@@ -155,7 +155,8 @@ fn measure(selected: Vec<Selected>, options: &RunOptions) -> Result<Report> {
         };
         let set = set_sysctls(&equipment, &scenarios);
         let (mut found, set) = super::interruptible(async {
-            let found = run::run_each(scenarios.clone(), settings.clone(), options.until()).await?;
+            let mut found = run::run_each(scenarios.clone(), settings.clone(), options.until()).await?;
+            run::without_chance(&scenarios, &settings, &mut found).await?;
             let set = run::decided(&scenarios, &settings, &found, set).await?;
             Ok((found, set))
         })?;

@@ -1,6 +1,7 @@
 //! The measurements of each subcommand, without a screen: runs, scans, pre-deploy checks, mutation tests, recordings,
 //! comparisons, lessons, the self-test, and the reader of the live machine.
 
+pub(crate) mod chance;
 pub(crate) mod diff;
 pub(crate) mod live;
 pub(crate) mod mutate;

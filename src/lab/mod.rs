@@ -64,8 +64,8 @@ pub use host::user_namespace::{Privilege, enter_if_needed as enter_user_namespac
 pub use log::nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
 pub use probing::limit_override::LimitOverride;
 pub use probing::sessions::{
-    AfterLoad, Attempt, ClientConnection, ConnectionRow, Cut, Endurance, FirstSpeaker, Halt, Held, IN_A_ROW, Lost,
-    Opening, ROUNDS, Session, SpentBy, Survival, Timing,
+    AfterLoad, Attempt, ClientConnection, ConnectionRow, Cut, Endurance, FirstSpeaker, Halt, Held, IN_A_ROW, Opening,
+    ROUNDS, Session, SpentBy, Survival, Timing,
 };
 pub use probing::tokens::Token;
 pub use tool::running_tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};

@@ -24,41 +24,68 @@ fn locked_out(rule: &str, flavour: &str) -> Vec<String> {
     facts.into_iter().filter(|fact| !fact.contains("over IPv6") && !fact.contains("(IPv6")).collect()
 }
 
+/// The facts that a rule by chance decides.
+fn of_chance(facts: &[String]) -> Vec<&String> {
+    facts.iter().filter(|fact| fact.contains("SSH over IPv4 depends on chance: ")).collect()
+}
+
 #[test]
-fn packets_lost_by_chance_are_sent_again_and_the_share_is_reported() {
+fn loss_by_chance_is_the_same_note_every_time_with_the_share_of_the_rule() {
     for (rule, flavour, share) in [
-        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 2 --packet 0 -j DROP", "nft", 0.25..=0.4),
-        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 3 --packet 2 -j DROP", "legacy", 0.1..=0.35),
-        ("-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.2 -j DROP", "nft", 0.05..=0.25),
-        ("-A OUTPUT -p tcp --sport 22 -m statistic --mode nth --every 3 --packet 0 -j DROP", "legacy", 0.05..=0.35),
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 2 --packet 0 -j DROP", "nft", "50 %"),
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.5 -j DROP", "legacy", "50 %"),
+        ("-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.001 -j DROP", "nft", "0.1 %"),
+        ("-A OUTPUT -p tcp --sport 22 -m statistic --mode nth --every 4 --packet 0 -j DROP", "legacy", "25 %"),
     ] {
-        let facts = locked_out(rule, flavour);
-        assert!(!facts.iter().any(|fact| fact.starts_with("bad") || fact.starts_with("unknown")), "{facts:#?}");
-        let session = facts.iter().find(|fact| fact.starts_with("note: an SSH session of 200 segments each way"));
-        let session = session.unwrap_or_else(|| panic!("{facts:#?}"));
-        let (_, numbers) = session.split_once("slowly: ").unwrap_or_else(|| panic!("{session}"));
-        let mut numbers = numbers.split(' ').filter_map(|word| word.parse::<f64>().ok());
-        let lost = numbers.next().zip(numbers.next()).map(|(count, of)| count / of).expect("two numbers");
-        assert!(share.contains(&lost) && session.contains("rules.v4:6: "), "{session}");
+        let ended = check_with(rule, flavour);
+        let facts = facts(&ended.report(), "locked-out");
+        assert_eq!(ended.status, Some(0), "{facts:#?}");
+        let [fact] = of_chance(&facts)[..] else { panic!("{facts:#?}") };
+        assert!(fact.starts_with("note: ") && fact.contains("rules.v4:6: "), "{fact}");
+        assert!(fact.contains(&format!("rules.v4:6 matches {share} of the packets")), "{fact}");
         assert!(!facts.iter().any(|fact| fact.contains("you have to wait")), "{facts:#?}");
     }
 }
 
 #[test]
-fn a_rule_of_chance_that_always_drops_or_resets_is_a_reason_not_to_deploy() {
-    for (rule, flavour, opening) in [
-        ("-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 1 -j DROP", "nft", "gets no answer"),
-        ("-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 1 --packet 0 -j DROP", "legacy", "gets no answer"),
-        (
-            "-A INPUT -p tcp --dport 22 -m statistic --mode nth --every 2 --packet 0 -j REJECT --reject-with tcp-reset",
-            "nft",
-            "is refused",
-        ),
+fn a_connection_that_chance_decides_is_not_known_whatever_the_luck() {
+    for rule in [
+        "-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.6 -j DROP",
+        "-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.01 -m recent --name r --set\n\
+         -A INPUT -p tcp --dport 22 -m recent --name r --rcheck -j DROP",
+        // Neither rule alone is a reason, nor are both.
+        "-A INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.01 -j ACCEPT\n\
+         -A INPUT -p tcp --dport 22 -m statistic --mode nth --every 2 --packet 0 -j MARK --set-mark 1\n\
+         -A INPUT -p tcp --dport 22 -m mark --mark 1 -j DROP",
     ] {
-        let facts = locked_out(rule, flavour);
-        let start = format!("bad: a new SSH connection to port 22 {opening}, over IPv4");
+        let ended = check_with(rule, "nft");
+        let facts = facts(&ended.report(), "locked-out");
+        assert_eq!(ended.status, Some(3), "{facts:#?}");
+        let [fact] = of_chance(&facts)[..] else { panic!("{facts:#?}") };
+        assert!(fact.starts_with("unknown: ") && fact.contains("rules.v4:6: "), "{fact}");
+    }
+}
+
+#[test]
+fn a_rule_of_chance_that_always_drops_or_resets_sessions_is_a_reason_not_to_deploy() {
+    for (rule, flavour, effect) in [
+        ("random --probability 1 -j DROP", "nft", "a new SSH connection to port 22 gets no answer, over IPv4"),
+        ("nth --every 1 --packet 0 -j DROP", "legacy", "a new SSH connection to port 22 gets no answer, over IPv4"),
+        ("random --probability 0.001 -j REJECT --reject-with tcp-reset", "nft", "SSH over IPv4 depends on chance: "),
+    ] {
+        let facts = locked_out(&format!("-A INPUT -p tcp --dport 22 -m statistic --mode {rule}"), flavour);
+        let start = format!("bad: {effect}");
         assert!(facts.iter().any(|fact| fact.starts_with(&start) && fact.contains("rules.v4:6: ")), "{facts:#?}");
     }
+}
+
+#[test]
+fn new_connections_that_a_rule_of_chance_rejects_are_a_note() {
+    let rule = "-A INPUT -p tcp --dport 22 --syn -m statistic --mode nth --every 4 --packet 3";
+    let facts = locked_out(&format!("{rule} -j REJECT --reject-with tcp-reset"), "nft");
+    let [fact] = of_chance(&facts)[..] else { panic!("{facts:#?}") };
+    assert!(fact.starts_with("note: ") && fact.contains("25 % of the packets"), "{fact}");
+    assert!(fact.contains("is refused"), "{fact}");
 }
 
 #[test]
@@ -104,10 +131,22 @@ fn two_rules_of_the_moment_are_unknown_only_in_what_was_not_tried() {
 }
 
 #[test]
-fn connections_that_a_rule_of_chance_rejects_are_not_called_dropped() {
-    let rule = "-A INPUT -p tcp --dport 22 --syn -m statistic --mode nth --every 4 --packet 3";
-    let facts = locked_out(&format!("{rule} -j REJECT --reject-with tcp-reset"), "nft");
-    let row = facts.iter().find(|fact| fact.contains("new connections to port 22 in a row did not open"));
-    let row = row.unwrap_or_else(|| panic!("{facts:#?}"));
-    assert!(row.contains("their packets were rejected by chance"), "{row}");
+fn a_check_of_run_that_chance_decides_is_not_run() {
+    for (policy, rule, status, outcome) in [
+        ("DROP", "--dport 80 -m statistic --mode random --probability 0.5 -j ACCEPT", 3, "not-run"),
+        ("ACCEPT", "--dport 80 -m statistic --mode random --probability 0.9 -j DROP", 3, "not-run"),
+        ("ACCEPT", "--dport 80 -m statistic --mode random --probability 0.5 -j DROP", 0, "matched"),
+        ("ACCEPT", "--dport 81 -m statistic --mode random --probability 0.9 -j DROP", 0, "matched"),
+        ("DROP", "--dport 80 -m statistic --mode random --probability 0.9 -j DROP", 1, "mismatched"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: String| fs::write(folder.path().join(name), text).expect("write a file");
+        write("rules.v4", format!("*filter\n:INPUT {policy} [0:0]\n-A INPUT -p tcp {rule}\nCOMMIT\n"));
+        let row = "scan = \"syn\"\nports = 80\nfamily = \"ipv4\"\nstate = \"closed\"";
+        write("want.toml", format!("title = \"t\"\n[ruleset]\nv4 = \"rules.v4\"\n[[expect]]\n{row}\n"));
+        let scenario = folder.path().join("want.toml");
+        let ended = scanlab("rates", &["run", scenario.to_str().expect("a name"), "--format", "json"]);
+        let check = &ended.report()["scenarios"][0]["checks"][0];
+        assert_eq!((ended.status, check["outcome"].as_str()), (Some(status), Some(outcome)), "{rule}: {check:#}");
+    }
 }

@@ -142,12 +142,6 @@ impl Answers {
         self.sort();
     }
 
-    /// The answers to one question.
-    pub(super) fn about(mut self, question: PredeployQuestion) -> Answers {
-        self.0.retain(|answer| answer.question == question);
-        self
-    }
-
     /// Sorts answers with a reason not to deploy to the front, and then those that are not known.
     pub(super) fn sort(&mut self) {
         self.0.sort_by_key(|answer| (answer.tone.min(Assessment::Note), answer.question));

@@ -4,7 +4,7 @@ use super::PredeploySubject;
 use crate::net::Family;
 use crate::net::conntrack::ConntrackState;
 use crate::net::port::Port;
-use crate::rules::iptables_save::{PlacedRule, Rule, RuleLimit};
+use crate::rules::iptables_save::{Listing, PlacedRule, Rule, RuleLimit};
 use crate::rules::space::{PacketField, Region, Sets, Space, Values, state_places};
 
 /// The packets that a rule counts.
@@ -37,6 +37,20 @@ impl Counter {
 
 /// The rules that count `packets` of clients of `port`.
 pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets: Counted) -> Vec<Counter> {
+    met(subject, family, port, packets, |listing, at| {
+        let is_it = at.table != "nat" && counts(at.rule);
+        is_it.then(|| Counter { place: listing.quoted(at.rule), limit: limit(at.rule) })
+    })
+}
+
+/// The results of `of` for the rules that `packets` of clients of `port` may meet.
+pub(super) fn met<T>(
+    subject: &PredeploySubject,
+    family: Family,
+    port: Port,
+    packets: Counted,
+    of: impl Fn(&Listing, &PlacedRule) -> Option<T>,
+) -> Vec<T> {
     let Some((_, source)) = subject.rulesets.iter().find(|(of, _)| *of == family) else { return Vec::new() };
     let listing = subject.equipment.listing(family, source);
     let space = Space::new(&[&listing], &subject.scenario.host.interface);
@@ -45,8 +59,8 @@ pub fn counters(subject: &PredeploySubject, family: Family, port: Port, packets:
         let arrivals = sets.arrivals(at.table, at.chain, at.number);
         arrivals.may_be(|hook, region| is_of(region, hook, port, packets))
     };
-    let met = listing.placed_rules().filter(|at| at.table != "nat" && counts(at.rule)).filter(is_met);
-    met.map(|at| Counter { place: listing.quoted(at.rule), limit: limit(at.rule) }).collect()
+    let found = listing.placed_rules().filter_map(|at| Some((of(&listing, &at)?, at)));
+    found.filter(|(_, at)| is_met(at)).map(|(found, _)| found).collect()
 }
 
 /// True if packets of SSH sessions to `port` are in `region`, at the chain `hook`.

@@ -3,17 +3,15 @@
 
 use super::blame::blame;
 use super::counted::{Counted, Counter, counters};
-use super::fact::in_words;
 use super::{Assessment, Fact, Families, PredeploySubject, RelatedChecks, listener, merge_families};
 use crate::error::Result;
 use crate::lab::{
-    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, Lost, ROUNDS,
-    SpentBy, WatchedEvents,
+    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS, SpentBy,
+    WatchedEvents,
 };
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
-use crate::probe::path::{Step, StepVerdict};
 use crate::rules::iptables_save::{Match, Rule};
 
 /// Measurements, each in labs whose rules had seen no packet before.
@@ -129,40 +127,19 @@ pub fn sessions(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
             let tone = if is_by_limit(endured, one, cut) { Assessment::Note } else { Assessment::Bad };
             (tone, end_of(cut, one.port), blame(subject, one.family, &cut.took))
         });
-        let lost = one.cut.is_none().then(|| lost(subject, one)).flatten();
-        (one.family, (one.port, one.rounds, cut, lost))
+        (one.family, (one.port, one.rounds, cut))
     });
-    type Told = (Port, usize, Option<EnduranceResult>, Option<String>);
-    let fact = |(families, (port, rounds, cut, lost)): (Families, Told)| match cut {
+    type Found = (Port, usize, Option<EnduranceResult>);
+    let fact = |(families, (port, rounds, cut)): (Families, Found)| match cut {
         None => {
-            let tone = if lost.is_some() { Assessment::Note } else { Assessment::Good };
-            let lost = lost.unwrap_or_default();
             let sent = all_sent(rounds);
-            Fact::new(tone, format!("{sent} get through port {port}, over {families} ({HOW}){lost}"))
+            Fact::new(Assessment::Good, format!("{sent} get through port {port}, over {families} ({HOW})"))
         }
         Some((tone, what, blame)) => {
             Fact::new(tone, format!("{what}, over {families}")).by(blame).about(&families, connections(port))
         }
     };
     merge_families(by_family.collect()).into_iter().map(fact).chain(endured.unspent.iter().flat_map(may_cut)).collect()
-}
-
-/// The share of packets that were lost by chance, and the rules that dropped them.
-fn lost(subject: &PredeploySubject, one: &Endurance) -> Option<String> {
-    let Lost { count, of, took } = &one.lost;
-    let blame = in_words(&blame(subject, one.family, took))?;
-    let end = ended_by_chance(took);
-    Some(format!(", slowly: {count} of {of} packets were {end} by chance and sent again; {blame}"))
-}
-
-/// The effect of rules that match by chance on packets.
-fn ended_by_chance(took: &[Step]) -> &'static str {
-    let has = |verdict| took.iter().any(|step| step.verdict == verdict);
-    match (has(StepVerdict::Drop), has(StepVerdict::Reject)) {
-        (true, true) => "dropped or rejected",
-        (false, true) => "rejected",
-        (_, false) => "dropped",
-    }
 }
 
 /// The assessment, the event, and the responsible rules.
@@ -236,8 +213,6 @@ pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
             port: row.port,
             tries: row.tries,
             opened: row.opened,
-            lost: row.lost,
-            end: ended_by_chance(&row.took),
             spent_by: row.spent_by,
             blame,
             wait: wait(subject, row),
@@ -269,10 +244,6 @@ struct DoorLimit {
     tries: u16,
     /// The number of connections that opened before one did not; `None` if no limit kept one out.
     opened: Option<usize>,
-    /// The number of connections lost by chance.
-    lost: usize,
-    /// The effect of chance on their packets.
-    end: &'static str,
     /// The addresses whose connections count.
     spent_by: SpentBy,
     /// The rules to blame.
@@ -282,15 +253,8 @@ struct DoorLimit {
 }
 
 fn row_in_words(families: &Families, limit: DoorLimit) -> Fact {
-    let DoorLimit { port, tries, opened, lost, end, spent_by, blame, wait } = limit;
+    let DoorLimit { port, tries, opened, spent_by, blame, wait } = limit;
     let in_a_row = match opened {
-        None if lost > 0 => {
-            let text = format!(
-                "{lost} of {tries} new connections to port {port} in a row did not open over {families}: their packets were \
-                 {end} by chance"
-            );
-            return Fact::new(Assessment::Note, text).by(blame);
-        }
         None => {
             let text = format!("{tries} new connections to port {port} in a row open, over {families}");
             return Fact::new(Assessment::Good, text);

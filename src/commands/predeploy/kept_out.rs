@@ -99,10 +99,7 @@ fn at(
             });
             let exempted = exempted.map(|leaf| (kept_out(subject, sets, segment, (&leaf, hook)).0, None));
             let arrived = if table == "nat" { led_to_ssh(subject, sets, &meant) } else { Vec::new() };
-            let is_tried = |leaf: &&Leaf| {
-                time_dependent::is_tried_at_each_moment(sets.listing, &leaf.region)
-                    || time_dependent::is_by_chance(&leaf.region) && segment.is_of_admins(subject, &leaf.region)
-            };
+            let is_tried = |leaf: &&Leaf| time_dependent::is_tried_at_each_moment(sets.listing, &leaf.region);
             let leaves = leaves.iter().filter(|leaf| is_kept_out(leaf) && segment.can_be(&leaf.region));
             let leaves = leaves.filter(|leaf| !is_tried(leaf));
             let leaves = leaves.flat_map(|leaf| without(leaf, &arrived));
@@ -209,12 +206,6 @@ impl ConnectionSegment {
             is_received && of_unicast(key) == Some(!answer) || of_plain(key) == Some(!answer)
         };
         !region.answers().any(cannot)
-    }
-
-    /// True if it has packets of the connections of an administrator, which `endurance` tests.
-    fn is_of_admins(self, subject: &PredeploySubject, region: &Region) -> bool {
-        let clients = region.values(self.clients().0);
-        subject.admins.iter().any(|admin| clients.contains(number(*admin)))
     }
 
     /// The packets before it, and the chain at which it begins.

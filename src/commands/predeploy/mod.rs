@@ -10,6 +10,7 @@ mod attacker_view;
 mod ban_list;
 mod beyond;
 mod blame;
+mod by_chance;
 mod counted;
 mod delivered;
 mod endurance;
@@ -33,6 +34,7 @@ mod unexpected_open;
 use std::net::IpAddr;
 use std::thread;
 
+use crate::commands::chance;
 use crate::commands::live::Machine;
 use crate::commands::parallel;
 use crate::commands::run::ScenarioReport;
@@ -150,14 +152,30 @@ pub struct PredeployFindings {
     callers: Vec<Caller>,
 }
 
-/// Measures the facts that no check of a run has, in the present state and in the other states of time-dependent rules.
+/// Measures the facts that no check of a run has. Rules that match by chance are tried in each of their states.
 pub fn measure_all(subject: &PredeploySubject) -> Result<PredeployFindings> {
+    let states = chance::states(subject.rulesets);
+    if states.is_empty() {
+        let (answers, measured) = at_all_moments(subject)?;
+        return Ok(PredeployFindings { answers, callers: measured.callers });
+    }
+    let mut found = Vec::with_capacity(states.len());
+    for state in &states {
+        let then = PredeploySubject { rulesets: &state.rulesets, ..subject.clone() };
+        let (answers, measured) = at_all_moments(&then)?;
+        found.push((state.name.as_str(), answers, measured));
+    }
+    Ok(by_chance::combined(subject, found))
+}
+
+/// The answers in the present state and in the other states of time-dependent rules.
+fn at_all_moments(subject: &PredeploySubject) -> Result<(Answers, Measured)> {
     let measured = measure(subject)?;
     let mut answers = answers_of(subject, &measured);
     for (moment, then) in time_dependent::answers_then(subject)? {
         answers.add_of(&moment, &then);
     }
-    Ok(PredeployFindings { answers, callers: measured.callers })
+    Ok((answers, measured))
 }
 
 impl PredeployFindings {

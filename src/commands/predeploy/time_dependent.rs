@@ -4,13 +4,11 @@
 //! Such rules are removed, and then loaded without the time-dependent matches, and everything is measured again in each
 //! state: a reason not to deploy in one of them is a reason now.
 //!
-//! Chance (`-m statistic`) decides for each packet separately: a client retransmits dropped packets, and no connection
-//! is always or never dropped. So these rules are unchanged in the tests of connections, and only the packets that they
-//! may accept are tested in both states.
+//! Chance (`-m statistic`) is decided before (`by_chance`).
 
 use std::collections::BTreeSet;
 
-use super::{Answers, Measured, PredeployQuestion, PredeploySubject, answers_of, measure};
+use super::{Answers, Measured, PredeploySubject, answers_of, measure};
 use crate::error::{Result, Source};
 use crate::net::Family;
 use crate::rules::iptables_save::{self, Edit, Listing, OF_THE_MOMENT, Rule};
@@ -28,18 +26,10 @@ enum TimeDependentResult {
 /// The answers at other times, each with a name: `while rules.v4:17 does not apply (-m time)`. Empty, without a
 /// measurement, if no rule is time-dependent.
 pub fn answers_then(subject: &PredeploySubject) -> Result<Vec<(String, Answers)>> {
-    let mut found = at_each_moment(subject, |rule| !rule.is_by_chance())?;
-    let by_chance = at_each_moment(subject, Rule::is_by_chance)?;
-    found.extend(by_chance.into_iter().map(|(when, answers)| (when, answers.about(PredeployQuestion::Unasked))));
-    Ok(found)
-}
-
-/// Both states of the time-dependent rules for which `wanted` is true; the other rules are unchanged.
-fn at_each_moment(subject: &PredeploySubject, wanted: fn(&Rule) -> bool) -> Result<Vec<(String, Answers)>> {
-    let Some(which) = which(subject, wanted) else { return Ok(Vec::new()) };
+    let Some(which) = which(subject) else { return Ok(Vec::new()) };
     let of = |moment| {
         let rulesets: Vec<(Family, Source)> =
-            subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source, wanted))).collect();
+            subject.rulesets.iter().map(|(family, source)| (*family, at(moment, *family, source))).collect();
         let then = PredeploySubject { rulesets: &rulesets, ..subject.clone() };
         let measured = Measured { of_the_moment: places(subject), ..measure(&then)? };
         Ok((which.describe(moment), answers_of(&then, &measured)))
@@ -64,21 +54,16 @@ fn of_the_moment(listing: &Listing) -> impl Iterator<Item = &Rule> {
 /// several, if all of them match, or none does.
 pub fn is_tried_at_each_moment(listing: &Listing, region: &Region) -> bool {
     let is_of_moment = |key: &str| OF_THE_MOMENT.iter().any(|name| key.starts_with(&format!("-m {name} ")));
-    let is_one = of_the_moment(listing).filter(|rule| !rule.is_by_chance()).count() == 1;
+    let is_one = of_the_moment(listing).count() == 1;
     let answers: Vec<bool> = region.answers().filter(|(key, _)| is_of_moment(key)).map(|(_, answer)| answer).collect();
     let are_equal = answers.windows(2).all(|two| two[0] == two[1]);
-    !answers.is_empty() && (is_one || are_equal) && !is_by_chance(region)
-}
-
-/// True if chance decided on packets of a leaf.
-pub fn is_by_chance(region: &Region) -> bool {
-    region.answers().any(|(key, _)| key.starts_with("-m statistic "))
+    !answers.is_empty() && (is_one || are_equal)
 }
 
 /// The ruleset in this state. Every rule keeps its line.
-fn at(moment: TimeDependentResult, family: Family, source: &Source, wanted: fn(&Rule) -> bool) -> Source {
+fn at(moment: TimeDependentResult, family: Family, source: &Source) -> Source {
     let listing = Listing::parse(family, source);
-    let rules = of_the_moment(&listing).filter(|rule| wanted(rule));
+    let rules = of_the_moment(&listing);
     let text = |rule: &Rule| match moment {
         TimeDependentResult::None => String::new(),
         TimeDependentResult::All => rule.without_matches(&OF_THE_MOMENT),
@@ -98,12 +83,12 @@ struct TimeDependentRules {
     matches: BTreeSet<String>,
 }
 
-fn which(subject: &PredeploySubject, wanted: fn(&Rule) -> bool) -> Option<TimeDependentRules> {
+fn which(subject: &PredeploySubject) -> Option<TimeDependentRules> {
     let listings = subject.rulesets.iter().map(|(family, source)| (source, subject.equipment.listing(*family, source)));
     let mut places = BTreeSet::new();
     let mut matches = BTreeSet::new();
     for (number, (source, listing)) in listings.enumerate() {
-        for rule in of_the_moment(&listing).filter(|rule| wanted(rule)) {
+        for rule in of_the_moment(&listing) {
             for module in rule.of_the_moment() {
                 places.insert((number, rule.line, source.name.display().to_string()));
                 matches.insert(format!("-m {}", module.name));

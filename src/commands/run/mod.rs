@@ -1,5 +1,6 @@
 //! `scanlab run`: the steps of a run, in the order in which they happen.
 
+mod chance;
 pub(crate) mod checks;
 mod harm;
 pub(crate) mod job;
@@ -28,6 +29,7 @@ use crate::sensor::mac_vendor::VendorDb;
 use crate::verdict::compare;
 use crate::wire::frame::Frame;
 
+pub use self::chance::without_chance;
 pub use self::job::rulesets;
 pub use self::sysctls::decided;
 

@@ -9,7 +9,7 @@ use crate::lab::host::netcfg;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Response, Stimulus};
-use crate::probe::path::{Fate, Step};
+use crate::probe::path::Fate;
 use crate::probe::scan;
 use crate::rules::iptables_save::{Listing, Rule};
 
@@ -24,12 +24,6 @@ impl Lab<'_> {
     /// True if a rule of the lab matches by chance.
     pub(in crate::lab) fn has_chance(&self) -> bool {
         self.listings.iter().flat_map(Listing::rules).any(Rule::is_by_chance)
-    }
-
-    /// True if a rule that matches by chance decided on a packet.
-    pub(super) fn is_by_chance(&self, step: &Step) -> bool {
-        let mut rules = self.listings.iter().flat_map(Listing::rules);
-        rules.any(|rule| rule.is_by_chance() && Some(rule.line) == step.line && rule.text == step.text)
     }
 
     /// If a rule matches by chance, makes the host's kernel retransmit after milliseconds to `clients`.

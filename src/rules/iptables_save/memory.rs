@@ -65,7 +65,7 @@ impl Rule {
     }
 
     /// The modules of this name: a rule may load one several times, and each has its own options.
-    fn instances<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Module> {
+    pub(super) fn instances<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Module> {
         self.modules.iter().filter(move |module| module.name == name)
     }
 
@@ -113,7 +113,7 @@ impl Rule {
         self.options(module, names).next()
     }
 
-    fn options(&self, module: &str, names: &[&str]) -> impl Iterator<Item = (&Clause, &str)> {
+    pub(super) fn options(&self, module: &str, names: &[&str]) -> impl Iterator<Item = (&Clause, &str)> {
         let of_module = move |clause: &&Clause| clause.module.as_deref() == Some(module);
         self.clauses.iter().filter(of_module).filter_map(move |clause| {
             let words = self.text.get(clause.span.clone())?.trim_start_matches('!').trim_start();

@@ -7,6 +7,7 @@
 mod backend;
 mod base;
 mod canonical;
+mod chance;
 mod command;
 mod edit;
 mod evaluate;

@@ -96,12 +96,8 @@ impl Rule {
     /// The time-dependent matches, which may match the same packet at one time and not at another ([`OF_THE_MOMENT`]).
     /// A rate limit is excluded, since it recovers.
     pub fn of_the_moment(&self) -> impl Iterator<Item = &Module> {
-        self.modules.iter().filter(|module| OF_THE_MOMENT.contains(&module.name.as_str()))
-    }
-
-    /// True if chance, or the number of earlier packets, decides for each packet separately if the rule matches.
-    pub fn is_by_chance(&self) -> bool {
-        self.modules.iter().any(|module| module.name == BY_CHANCE)
+        let varies = |module: &&Module| module.name != BY_CHANCE || self.is_by_chance();
+        self.modules.iter().filter(|module| OF_THE_MOMENT.contains(&module.name.as_str())).filter(varies)
     }
 
     /// True if both have equivalent matches and the same target, whatever their notation; `-D` uses this equivalence.
@@ -211,7 +207,8 @@ fn port_of(destination: &str) -> Option<&str> {
 /// packet (`statistic`), by the traffic of a connection so far (`connbytes`).
 pub const OF_THE_MOMENT: [&str; 4] = ["time", "quota", BY_CHANCE, "connbytes"];
 
-const BY_CHANCE: &str = "statistic";
+/// The match that decides for each packet by chance, or by the number of earlier packets.
+pub(super) const BY_CHANCE: &str = "statistic";
 
 const TERMINAL: &[&str] = &[
     "ACCEPT",

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Shutdown};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{OpenSession, PAUSE, Seen, TIMER_WAITS, opener};
+use super::{OpenSession, PAUSE, opener};
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::lab::host::link::ProberLink;
@@ -43,21 +43,8 @@ pub struct Endurance {
     pub rounds: usize,
     /// The duration of the first session.
     pub lasted: Duration,
-    /// Packets of all connections that were lost by chance.
-    pub lost: Lost,
     /// The connection that was cut; `None` if all data arrived.
     pub cut: Option<Cut>,
-}
-
-/// Packets that a rule dropped by chance, and that TCP retransmitted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// Their number.
-    pub count: usize,
-    /// The number of all packets, lost or not.
-    pub of: usize,
-    /// The rules that dropped them.
-    pub took: Vec<Step>,
 }
 
 /// A connection that did not open, or whose data did not arrive.
@@ -104,23 +91,22 @@ impl Lab<'_> {
         for client in clients {
             let Some(mut first) = self.open(client, port, ClientConnection::Session)? else { continue };
             let start = Instant::now();
-            let mut lost = Lost::default();
-            let mut cut = self.work(&mut first, ClientConnection::Session, rounds, &mut lost)?;
+            let mut cut = self.work(&mut first, ClientConnection::Session, rounds)?;
             let lasted = start.elapsed();
             if cut.is_none() {
-                cut = self.cut_later(client, first, port, &mut lost)?;
+                cut = self.cut_later(client, first, port)?;
             }
-            found.push(Endurance { family: Family::from_address(client), port, rounds, lasted, lost, cut });
+            found.push(Endurance { family: Family::from_address(client), port, rounds, lasted, cut });
         }
         Ok(found)
     }
 
-    fn cut_later(&mut self, client: IpAddr, first: OpenSession, port: Port, lost: &mut Lost) -> Result<Option<Cut>> {
+    fn cut_later(&mut self, client: IpAddr, first: OpenSession, port: Port) -> Result<Option<Cut>> {
         let mut shut = None;
         match self.open(client, port, ClientConnection::Second)? {
             None => shut = Some(self.shut(client, port, ClientConnection::Second)?),
             Some(mut second) => {
-                if let Some(cut) = self.work(&mut second, ClientConnection::Second, ROUNDS, lost)? {
+                if let Some(cut) = self.work(&mut second, ClientConnection::Second, ROUNDS)? {
                     return Ok(Some(cut));
                 }
                 second.close(&mut self.link)?;
@@ -129,7 +115,7 @@ impl Lab<'_> {
         first.close(&mut self.link)?;
         thread::sleep(PAUSE);
         match self.open(client, port, ClientConnection::Reconnect)? {
-            Some(mut again) => Ok(self.work(&mut again, ClientConnection::Reconnect, ROUNDS, lost)?.or(shut)),
+            Some(mut again) => Ok(self.work(&mut again, ClientConnection::Reconnect, ROUNDS)?.or(shut)),
             None => self.shut(client, port, ClientConnection::Reconnect).map(Some),
         }
     }
@@ -150,13 +136,7 @@ impl Lab<'_> {
     }
 
     /// Makes both ends send in turn, until a segment does not arrive.
-    fn work(
-        &mut self,
-        connection: &mut OpenSession,
-        attempt: ClientConnection,
-        rounds: usize,
-        lost: &mut Lost,
-    ) -> Result<Option<Cut>> {
+    fn work(&mut self, connection: &mut OpenSession, attempt: ClientConnection, rounds: usize) -> Result<Option<Cut>> {
         // The SYN and the ACK of the handshake.
         let (mut packets, mut slow) = (2, 0);
         for round in 0..rounds {
@@ -166,32 +146,16 @@ impl Lab<'_> {
             let answered = if heard.is_some() { connection.host_repeats(&text, &mut self.link)? } else { None };
             packets += usize::from(answered.is_some());
             // Read in every round, so that the trace of a long session fits into its buffer.
-            let seen = self.look(&connection.probe)?;
-            let is_by_chance = |step: &&Step| self.is_by_chance(step);
-            lost.add(&seen, seen.took.iter().filter(is_by_chance));
-            if !seen.took.iter().all(|step| self.is_by_chance(step)) || !self.has_chance() {
-                slow += [heard, answered].into_iter().flatten().filter(|again| *again > 0).count();
-            }
+            let took = self.deciding_rules(&connection.probe)?;
+            slow += [heard, answered].into_iter().flatten().filter(|again| *again > 0).count();
             let halt = match answered {
                 None => Halt::Freezes,
                 Some(_) if slow > SLOW => Halt::Crawls,
                 Some(_) => continue,
             };
-            return Ok(Some(Cut { attempt, halt, packets, took: seen.took }));
+            return Ok(Some(Cut { attempt, halt, packets, took }));
         }
         Ok(None)
-    }
-}
-
-impl Lost {
-    fn add<'a>(&mut self, seen: &Seen, by_chance: impl Iterator<Item = &'a Step>) {
-        self.count += seen.lost;
-        self.of += seen.packets;
-        for step in by_chance {
-            if !self.took.contains(step) {
-                self.took.push(step.clone());
-            }
-        }
     }
 }
 
@@ -210,7 +174,7 @@ impl OpenSession {
     fn client_repeats(&mut self, text: &str, link: &mut ProberLink) -> Result<Option<usize>> {
         let segment = self.probe.within_connection((self.seq, self.ack), self.window, text.as_bytes(), &link.ends);
         let mut heard: Vec<u8> = Vec::new();
-        for (again, wait) in iter::repeat_n(Duration::ZERO, 1 + self.retries).chain(WAITS).enumerate() {
+        for (again, wait) in iter::once(Duration::ZERO).chain(WAITS).enumerate() {
             thread::sleep(wait);
             link.send(&segment)?;
             self.listen(link)?;
@@ -231,9 +195,8 @@ impl OpenSession {
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(None);
         }
-        let waits = if self.retries > 0 { TIMER_WAITS.as_slice() } else { &WAITS };
-        for (again, wait) in [Duration::ZERO].iter().chain(waits).enumerate() {
-            thread::sleep(*wait);
+        for (again, wait) in iter::once(Duration::ZERO).chain(WAITS).enumerate() {
+            thread::sleep(wait);
             if self.hears(text, link)? {
                 return Ok(Some(again));
             }

@@ -33,7 +33,7 @@ use crate::wire::packet_id::PacketId;
 use crate::wire::reply::{Body, Flow, TcpSegment};
 use crate::wire::tcp_flags::TcpFlags;
 
-pub use endurance::{ClientConnection, Cut, Endurance, Halt, Lost, ROUNDS};
+pub use endurance::{ClientConnection, Cut, Endurance, Halt, ROUNDS};
 pub use held::Held;
 pub use row::{ConnectionRow, IN_A_ROW, SpentBy};
 
@@ -254,14 +254,10 @@ impl Lab<'_> {
     }
 
     /// The rules that decided on packets of a connection since the last call; if none did, the one that redirected it.
+    /// Its packets are recognized by the client's address and port: the host's port differs if a rule of the nat table
+    /// redirects.
     fn deciding_rules(&mut self, probe: &Probe) -> Result<Vec<Step>> {
-        Ok(self.look(probe)?.took)
-    }
-
-    /// The packets of a connection since the last call. They are recognized by the client's address and port: the host's
-    /// port differs if a rule of the nat table redirects.
-    fn look(&mut self, probe: &Probe) -> Result<Seen> {
-        let Some(paths) = &mut self.paths else { return Ok(Seen::default()) };
+        let Some(paths) = &mut self.paths else { return Ok(Vec::new()) };
         let flow = probe.flow;
         let is_ours = |packet: &&Traced| {
             let Some(PacketId { flow: seen, .. }) = packet.seen else { return false };
@@ -277,18 +273,17 @@ impl Lab<'_> {
         };
         let dropped = with(&[Fate::Dropped, Fate::Rejected]);
         let taken = if dropped.is_empty() { with(&[Fate::Stolen]) } else { dropped };
-        let mut seen = Seen { packets: own.len(), ..Seen::default() };
-        for step in &taken {
-            if !seen.took.contains(step) {
-                seen.took.push((*step).clone());
+        let mut took: Vec<Step> = Vec::new();
+        for step in taken {
+            if !took.contains(step) {
+                took.push(step.clone());
             }
         }
-        if seen.took.is_empty() {
+        if took.is_empty() {
             let steps = own.iter().flat_map(|packet| &packet.path.steps);
-            seen.took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
+            took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
         }
-        seen.lost = taken.into_iter().filter(|step| self.is_by_chance(step)).count();
-        Ok(seen)
+        Ok(took)
     }
 
     /// Replaces the loaded rules, as `iptables-restore` does on a running machine. Paths refer to the new rules from
@@ -314,16 +309,6 @@ impl Lab<'_> {
             watch_paths(self.isolated, self.spec, &self.netlink, &self.families, &self.listings, traced)?;
         Ok(())
     }
-}
-
-/// Packets of a connection, if paths are watched.
-#[derive(Debug, Default)]
-struct Seen {
-    packets: usize,
-    /// Those that a rule dropped by chance.
-    lost: usize,
-    /// The rules that decided on packets, or redirected the connection.
-    took: Vec<Step>,
 }
 
 /// The SYN of a client's connection; each `number` gives another source port.

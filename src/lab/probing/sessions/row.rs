@@ -26,11 +26,9 @@ pub struct ConnectionRow {
     pub tries: u16,
     /// The number that the client opened before one did not open; `None` if all opened.
     pub opened: Option<usize>,
-    /// The number that did not open by chance.
-    pub lost: usize,
     /// The addresses whose connections count.
     pub spent_by: SpentBy,
-    /// The rules that decided on packets of those that did not open, if paths are watched.
+    /// The rules that decided on packets of the one that did not open, if paths are watched.
     pub took: Vec<Step>,
 }
 
@@ -74,7 +72,6 @@ impl Lab<'_> {
             port,
             tries,
             opened: None,
-            lost: 0,
             spent_by: SpentBy::Unknown,
             took: Vec::new(),
         };
@@ -82,15 +79,10 @@ impl Lab<'_> {
         for number in 0..tries {
             thread::sleep(pause);
             let Some(took) = self.visit(client, port, number)? else { continue };
-            row.took.extend(took.iter().filter(|step| !row.took.contains(step)).cloned().collect::<Vec<_>>());
-            if self.is_lost(&took) {
-                row.lost += 1;
-                continue;
-            }
-            (row.opened, row.took) = (Some(usize::from(number) - row.lost), took);
+            (row.opened, row.took) = (Some(usize::from(number)), took);
             break;
         }
-        if row.opened.unwrap_or(usize::from(tries) - row.lost) == 0 {
+        if row.opened == Some(0) || tries == 0 {
             return Ok(None);
         }
         if row.opened.is_some() && self.accepts_other_address(client, port)? {
@@ -113,11 +105,6 @@ impl Lab<'_> {
         };
         let took = self.deciding_rules(&probe)?;
         Ok((!opened).then_some(took))
-    }
-
-    /// True if only rules that match by chance kept a connection out, and no limit.
-    fn is_lost(&self, took: &[Step]) -> bool {
-        !took.is_empty() && took.iter().all(|step| self.is_by_chance(step))
     }
 
     fn counts_connections(&self) -> bool {
