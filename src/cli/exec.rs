@@ -46,7 +46,7 @@ is for tools that configure their link, and no sandbox against a hostile one. \
 Confined or not, a tool shares the kernel with you, and may read what you may \
 read: run one that you do not trust as an ordinary user.
 
-Its input, output and errors are scanlab's own; the report comes behind them. \
+Its input, output and errors are scanlab's own; the report comes after them. \
 With --format json and no --output, what it prints goes to standard error, so \
 that standard output is the report and nothing else.
 

@@ -7,9 +7,9 @@ pub fn screens(page: &str, width: usize, rows: usize) -> Vec<String> {
     let mut screens = Vec::new();
     while !rest.is_empty() {
         let fitting = fitting(&rest, width, rows);
-        let behind = rest.split_off(cut(&rest, fitting));
+        let after = rest.split_off(cut(&rest, fitting));
         screens.push(format!("{}\n", rest.join("\n").trim_end_matches('\n')));
-        rest = behind;
+        rest = after;
     }
     screens
 }

@@ -59,7 +59,7 @@ pub struct RunOptions {
     /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
     #[arg(long, value_name = "N", default_value_t = default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Stop behind the first scenario that is mismatched or did not run; what was not started is reported as not run
+    /// Stop after the first scenario that is mismatched or did not run; what was not started is reported as not run
     #[arg(long)]
     fail_fast: bool,
     /// Run one part of so many of the scenarios, for the jobs of a CI matrix: 1/4, 2/4, 3/4 and 4/4 are all of them

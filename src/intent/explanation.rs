@@ -32,7 +32,7 @@ pub enum Cause {
     /// A rule before the intended one matches the packet.
     EarlierRule,
     /// The LOG rule comes after the rule that decides on the packet.
-    LogBehindVerdict,
+    LogAfterVerdict,
     /// Conntrack marks the packet INVALID, or in another state than the rule matches.
     ConntrackState,
     /// The rule is in the nat table, which never sees INVALID packets, and only the first packet of a flow.
@@ -105,7 +105,7 @@ pub struct Patch {
     /// The change in words.
     pub words: String,
     /// The number of mismatches that it resolves.
-    pub mends: usize,
+    pub resolves: usize,
     /// The number of checks of the scenario that were repeated with it.
     pub checked: usize,
     /// A unified diff.
@@ -115,7 +115,7 @@ pub struct Patch {
 impl Patch {
     /// `checked: 12 checks of this scenario; resolves 2 mismatches`
     pub fn tried(&self) -> String {
-        let mismatches = counted_as(self.mends, "mismatch", "mismatches");
+        let mismatches = counted_as(self.resolves, "mismatch", "mismatches");
         format!("checked: {} of this scenario; resolves {mismatches}", counted(self.checked, "check"))
     }
 }

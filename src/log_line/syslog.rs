@@ -110,8 +110,8 @@ impl<'a> Cursor<'a> {
     /// Consumes a word, the spaces before it and the one after it. A word of the kernel's line does not belong to the
     /// header.
     fn word(&mut self) -> Option<&'a str> {
-        let (word, behind) = self.0.trim_start_matches(' ').split_once(' ')?;
-        self.0 = behind;
+        let (word, rest) = self.0.trim_start_matches(' ').split_once(' ')?;
+        self.0 = rest;
         Some(word).filter(|word| !word.is_empty() && !word.contains("IN="))
     }
 
@@ -122,8 +122,8 @@ impl<'a> Cursor<'a> {
     /// Consumes `<4>`, and the version of RFC 5424 after it.
     fn priority(&mut self) {
         self.take(|ahead| {
-            let (number, behind) = ahead.0.strip_prefix('<')?.split_once('>')?;
-            ahead.0 = behind.strip_prefix("1 ").unwrap_or(behind);
+            let (number, rest) = ahead.0.strip_prefix('<')?.split_once('>')?;
+            ahead.0 = rest.strip_prefix("1 ").unwrap_or(rest);
             is_number(number, 1..=3).then_some(())
         });
     }
@@ -131,9 +131,9 @@ impl<'a> Cursor<'a> {
     /// `kern  :warn  : ` (dmesg --decode), `<kern.warn> `, or `kern.warn `.
     fn facility(&mut self) {
         self.take(|ahead| {
-            let (facility, behind) = ahead.0.split_once(':')?;
-            let (level, behind) = behind.split_once(':')?;
-            ahead.0 = behind.strip_prefix(' ')?;
+            let (facility, rest) = ahead.0.split_once(':')?;
+            let (level, rest) = rest.split_once(':')?;
+            ahead.0 = rest.strip_prefix(' ')?;
             let is_word = |word: &str| word.trim_end().bytes().all(|byte| byte.is_ascii_lowercase()) && word.len() <= 8;
             (facility.starts_with("kern") && is_word(facility) && is_word(level)).then_some(())
         });
@@ -152,8 +152,8 @@ impl<'a> Cursor<'a> {
 
     /// `[Mon Nov 23 16:01:30 2026] ` (dmesg --ctime).
     fn bracketed_time(&mut self) -> Option<()> {
-        let (inside, behind) = self.0.strip_prefix('[')?.split_once("] ")?;
-        self.0 = behind;
+        let (inside, rest) = self.0.strip_prefix('[')?.split_once("] ")?;
+        self.0 = rest;
         let inside = format!("{inside} ");
         let mut inside = Cursor(&inside);
         inside.bare_time()?;
@@ -180,19 +180,19 @@ impl<'a> Cursor<'a> {
 
     /// `[  123.456789] `
     fn uptime(&mut self) -> Option<Duration> {
-        let (inside, behind) = self.0.strip_prefix('[')?.split_once(']')?;
+        let (inside, rest) = self.0.strip_prefix('[')?.split_once(']')?;
         let (seconds, micros) = inside.trim_start_matches(' ').split_once('.')?;
         if !is_number(seconds, 1..=12) || !is_number(micros, 6..=6) {
             return None;
         }
-        self.0 = behind.strip_prefix(' ').unwrap_or(behind);
+        self.0 = rest.strip_prefix(' ').unwrap_or(rest);
         Some(Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?))
     }
 
     /// `[    C0] `: the processor or the task that logged it (`CONFIG_PRINTK_CALLER`).
     fn caller(&mut self) -> Option<()> {
-        let (inside, behind) = self.0.strip_prefix('[')?.split_once("] ")?;
-        self.0 = behind;
+        let (inside, rest) = self.0.strip_prefix('[')?.split_once("] ")?;
+        self.0 = rest;
         let number = inside.trim_start_matches(' ').strip_prefix(['C', 'T'])?;
         is_number(number, 1..=9).then_some(())
     }

@@ -91,7 +91,7 @@ impl Network {
     }
 
     /// The addresses right after it, nearest first.
-    pub fn behind(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub fn after(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let (last, family) = (*self.range().end(), self.family());
         let number = move |step| last.checked_add(step).filter(|number| family.numbers().contains(number));
         (1..=OFFERED).filter_map(move |step| Some(family.address(number(step)?)))
@@ -256,7 +256,7 @@ mod tests {
         ] {
             let net = network(text);
             let found =
-                [first(net.before()), first(net.first_machines()), first(net.last_machines()), first(net.behind())];
+                [first(net.before()), first(net.first_machines()), first(net.last_machines()), first(net.after())];
             assert_eq!(found.join(" "), ends, "{text}");
         }
         let middle = |text: &str| network(text).first_machines().last().unwrap().to_string();

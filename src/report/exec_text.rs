@@ -58,7 +58,7 @@ fn write_groups(text: &mut String, groups: &[&FrameGroup], report: &Exec, whose:
         let alike: Vec<&&FrameGroup> =
             groups.iter().filter(|group| (group.family, &*group.what) == (family, what)).collect();
         let frames = alike.iter().map(|group| group.frames).sum();
-        let what = if what == "connection" { "tcp connections, behind their first segment" } else { what };
+        let what = if what == "connection" { "tcp connections, after their first segment" } else { what };
         let _ = writeln!(text, "{whose}{family_name}{}: {}", visible(what), counted_as(frames, "frame", "frames"));
         for group in alike {
             let line = format!("  {:>6}  {}", group.frames, visible(&became(group, report)));

@@ -84,22 +84,22 @@ impl<'a> ExplainedCause<'a> {
 /// Checks whose explanations differ only in the parts that [`MessageTemplate`] replaces.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block<'a> {
-    told: Vec<(&'a Check, &'a Explanation)>,
+    explained: Vec<(&'a Check, &'a Explanation)>,
 }
 
 /// Groups the checks that can share a block, in the order of the checks.
 fn shared(checks: &[Check]) -> Vec<Block<'_>> {
     let mismatched = checks.iter().filter(|check| check.outcome == Outcome::Mismatched);
-    let blocks = mismatched.filter_map(|check| Some(Block { told: vec![(check, check.explanation.as_ref()?)] }));
-    merged(blocks, Block::is_like, |block, other| block.told.extend(other.told))
+    let blocks = mismatched.filter_map(|check| Some(Block { explained: vec![(check, check.explanation.as_ref()?)] }));
+    merged(blocks, Block::is_like, |block, other| block.explained.extend(other.explained))
 }
 
 impl<'a> Block<'a> {
     fn is_like(&self, other: &Block) -> bool {
-        let words = |check, told: &Explanation| MessageTemplate::new(check, told).template(&told.words);
-        let ((check, told), (others, other)) = (self.told[0], other.told[0]);
-        (check.family, told.cause, &told.patch) == (others.family, other.cause, &other.patch)
-            && words(check, told) == words(others, other)
+        let words = |check, explained: &Explanation| MessageTemplate::new(check, explained).template(&explained.words);
+        let ((check, explained), (others, other)) = (self.explained[0], other.explained[0]);
+        (check.family, explained.cause, &explained.patch) == (others.family, other.cause, &other.patch)
+            && words(check, explained) == words(others, other)
     }
 
     /// True if the other block is of the other family, and equal apart from the file name.
@@ -114,71 +114,72 @@ impl<'a> Block<'a> {
 
     /// Its checks.
     pub(super) fn checks(&self) -> Vec<&'a Check> {
-        self.told.iter().map(|(check, _)| *check).collect()
+        self.explained.iter().map(|(check, _)| *check).collect()
     }
 
     /// The same block with those checks only that `keep` selects; `None` if there are none.
     pub(super) fn only(&self, keep: impl Fn(&Check) -> bool) -> Option<Block<'a>> {
-        let told: Vec<_> = self.told.iter().filter(|(check, _)| keep(check)).copied().collect();
-        (!told.is_empty()).then_some(Block { told })
+        let explained: Vec<_> = self.explained.iter().filter(|(check, _)| keep(check)).copied().collect();
+        (!explained.is_empty()).then_some(Block { explained })
     }
 
     /// The kind of mistake.
     pub(super) fn cause(&self) -> Cause {
-        self.told[0].1.cause
+        self.explained[0].1.cause
     }
 
     /// The rules that matched the packets, as `FILE:LINE: TEXT`.
     pub(super) fn matched(&self) -> Vec<String> {
-        self.places(|told| told.took.as_ref()).into_iter().map(quoted).collect()
+        self.places(|explained| explained.took.as_ref()).into_iter().map(quoted).collect()
     }
 
     /// The intended rules, as `FILE:LINE: TEXT`.
     pub(super) fn intended(&self) -> Vec<String> {
-        self.places(|told| told.meant.as_ref()).into_iter().map(quoted).collect()
+        self.places(|explained| explained.meant.as_ref()).into_iter().map(quoted).collect()
     }
 
     /// The tested fix.
     pub(super) fn patch(&self) -> Option<&'a Patch> {
-        self.told[0].1.patch.as_ref()
+        self.explained[0].1.patch.as_ref()
     }
 
     fn family(&self) -> Option<String> {
-        self.told[0].0.family.map(|family| family.to_string())
+        self.explained[0].0.family.map(|family| family.to_string())
     }
 
     /// The file of its rules; `None` if no rule is known.
     pub(super) fn file(&self) -> Option<String> {
-        let (_, told) = self.told[0];
-        let place = told.took.as_ref().or(told.meant.as_ref())?;
+        let (_, explained) = self.explained[0];
+        let place = explained.took.as_ref().or(explained.meant.as_ref())?;
         Some(place.file.display().to_string()).filter(|name| !name.is_empty())
     }
 
     fn diff(&self) -> Option<&'a str> {
-        self.told[0].1.patch.as_ref().map(|patch| patch.diff.as_str())
+        self.explained[0].1.patch.as_ref().map(|patch| patch.diff.as_str())
     }
 
     fn body(&self, layout: Layout, shown: &[&str]) -> String {
-        let (_, told) = self.told[0];
+        let (_, explained) = self.explained[0];
         let mut text = layout.prose(layout.cause, &visible(&self.words()));
-        let (took, meant) = (self.places(|told| told.took.as_ref()), self.places(|told| told.meant.as_ref()));
+        let (took, meant) =
+            (self.places(|explained| explained.took.as_ref()), self.places(|explained| explained.meant.as_ref()));
         let place = |label, place: &RuleRef| layout.rule(label, &visible(&quoted(place)));
         text.extend(took.iter().filter(|took| !meant.contains(took)).map(|took| place("matched", took)));
         text.extend(meant.iter().map(|meant| place("intended", meant)));
-        text.extend(told.patch.iter().map(|patch| fix(patch, layout, shown)));
+        text.extend(explained.patch.iter().map(|patch| fix(patch, layout, shown)));
         text
     }
 
     /// The sentence of the first check, with the variable parts of all checks in its placeholders.
     pub(super) fn words(&self) -> String {
         let all: Vec<MessageTemplate> =
-            self.told.iter().map(|(check, told)| MessageTemplate::new(check, told)).collect();
-        all[0].filled(&self.told[0].1.words, &all)
+            self.explained.iter().map(|(check, explained)| MessageTemplate::new(check, explained)).collect();
+        all[0].filled(&self.explained[0].1.words, &all)
     }
 
     /// The distinct rules that `of` returns, in order.
     fn places(&self, of: fn(&Explanation) -> Option<&RuleRef>) -> Vec<&'a RuleRef> {
-        once(self.told.iter().filter_map(|(_, told)| of(told)))
+        once(self.explained.iter().filter_map(|(_, explained)| of(explained)))
     }
 }
 

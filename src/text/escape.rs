@@ -33,9 +33,9 @@ pub fn quotable(text: &str, span: &Range<usize>) -> (String, Range<usize>) {
     let start = floor(span.start);
     let end = floor(span.end).max(start);
     let shown = |part: &str| part.chars().map(pictured).collect::<String>();
-    let (before, inside, behind) = (shown(&text[..start]), shown(&text[start..end]), shown(&text[end..]));
+    let (before, inside, rest) = (shown(&text[..start]), shown(&text[start..end]), shown(&text[end..]));
     let span = before.len()..before.len() + inside.len();
-    ([before, inside, behind].concat(), span)
+    ([before, inside, rest].concat(), span)
 }
 
 /// Texts in a list, as a scenario writes it: `["a", "b"]`.

@@ -106,7 +106,7 @@ fn without_machine_in_page(page: &str) -> String {
 fn parts_of_page(page: &str) -> (String, Value) {
     const BEGIN: &str = "<script type=\"application/json\" id=\"data\">";
     let Some((before, rest)) = page.split_once(BEGIN) else { return (page.to_owned(), Value::Null) };
-    let (data, behind) = rest.split_once("</script>").expect("the end of the data");
+    let (data, after) = rest.split_once("</script>").expect("the end of the data");
     let mut data: Value = serde_json::from_str(data).expect("the data is JSON");
     let words = data["words"].take();
     for story in data["stories"].as_array_mut().expect("stories") {
@@ -117,7 +117,7 @@ fn parts_of_page(page: &str) -> (String, Value) {
             }
         }
     }
-    (format!("{before}{behind}"), data)
+    (format!("{before}{after}"), data)
 }
 
 /// Replaces the numbers of fields by their words.

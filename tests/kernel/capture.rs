@@ -324,9 +324,9 @@ fn without_chance(line: &str) -> String {
 
 /// Masks the first value of `key`.
 fn masked(line: String, key: &str) -> String {
-    let Some((before, behind)) = line.split_once(key) else { return line };
-    let behind = behind.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{before}{key}?{behind}")
+    let Some((before, after)) = line.split_once(key) else { return line };
+    let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}{key}?{after}")
 }
 
 /// Checks that the lines contain all this, or the comparison would prove nothing.

@@ -25,7 +25,7 @@ macro_rules! mistakes {
 
 mistakes! {
     all_scans_blind chain_never_entered drop_eats_answers drop_of_two_ports established_last established_missing invalid_drop_first
-    jump_asks_for_a_port limit_before_port limit_on_drop log_behind_drop log_in_nat logged_twice long_prefix no_cure
+    jump_asks_for_a_port limit_before_port limit_on_drop log_after_drop log_in_nat logged_twice long_prefix no_cure
     no_default_deny no_ruleset_for_ipv6 no_scan_rules null_new other_burst other_rate output_silences packet_behind_invalid port_before_scan
     port_logs_scans prefix_without_blank reject_not_drop several_lines syn_scan_before_ssh v6_lacks_it wrong_interface wrong_port
     xmas_all_all another_interface answers_dropped denial_too_early destination_elsewhere interface_negated knock_not_done

@@ -80,9 +80,9 @@ fn a_full_disk_is_an_error_and_the_existing_file_stays() {
         (&exec, "--pcap", &tool),
         (&[&exec[..], &["--format", "json"]].concat(), "--output", &tool),
     ];
-    for (before, option, behind) in commands {
+    for (before, option, after) in commands {
         for file in ["/mnt/new", "/mnt/old"] {
-            let arguments = [before, &[option, file], behind].concat();
+            let arguments = [before, &[option, file], after].concat();
             let ended = by_way_of(&["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh"], &arguments);
             let told = format!("failed to write {file}: No space left on device");
             assert!(ended.status == Some(3) && ended.stderr.contains(&told), "{arguments:?}: {ended:?}");

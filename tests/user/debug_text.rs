@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report/exec_text.rs", &["{prefix:?}"]),
     // Keys that group equal cases; they are not shown.
     ("report/verdicts/mod.rs", &["{} {:?} {}", "{:?} {}\\n{}"]),
-    ("report/diff.rs", &["{:?}{limit}", "{prefix:?}"]),
+    ("report/diff/words.rs", &["{:?}{limit}", "{prefix:?}"]),
     ("report/flavours.rs", &["\"{:?}\", record.prefix", "greeting {:?}"]),
     ("report/table.rs", &["\"{:?}\", line.prefix"]),
     ("lab/trace/legacy_trace/mod.rs", &["{prefix:?}"]),

@@ -76,7 +76,7 @@ fn beside(subject: &PredeploySubject, networks: &[Network]) -> BTreeSet<IpAddr> 
     outside.retain(is_outside);
     for network in networks {
         outside.extend(network.before().find(is_outside));
-        outside.extend(network.behind().find(is_outside));
+        outside.extend(network.after().find(is_outside));
     }
     outside.extend(Family::BOTH.into_iter().filter_map(|family| far(family).find(is_outside)));
     outside

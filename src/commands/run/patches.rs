@@ -50,7 +50,7 @@ pub async fn propose(
         let candidates = job.candidates(&report.checks[index], evidence);
         let trial = PatchSearch { job, family, before: &report.checks, index, workforce };
         if let Some(cure) = trial.best(candidates, &mut search).await? {
-            let resolves_all = cure.patch.mends == report.checks.iter().filter(|check| still_fails(check)).count();
+            let resolves_all = cure.patch.resolves == report.checks.iter().filter(|check| still_fails(check)).count();
             if resolves_all {
                 cure.hand_out_to_all(&mut report.checks);
                 break;
@@ -117,13 +117,13 @@ impl PatchSearch<'_> {
         let ill = self.before.iter().filter(|check| still_fails(check) && check.family == Some(self.family)).count();
         let mut best: Option<VerifiedPatch> = None;
         for candidate in candidates {
-            let resolved = best.as_ref().map_or(0, |cure| cure.patch.mends);
+            let resolved = best.as_ref().map_or(0, |cure| cure.patch.resolves);
             if resolved == ill || (best.is_some() && *search == 0) {
                 break;
             }
             *search -= usize::from(best.is_some());
             let found = self.cure(candidate).await?;
-            best = found.filter(|cure| cure.patch.mends > resolved).or(best);
+            best = found.filter(|cure| cure.patch.resolves > resolved).or(best);
         }
         Ok(best)
     }
@@ -141,8 +141,8 @@ impl PatchSearch<'_> {
         if !is_harmless(job, family, [ruleset, &patched], &resolved) {
             return Ok(None);
         }
-        let (mends, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
-        Ok(Some(VerifiedPatch { patch: Patch { words: candidate.words, mends, checked, diff }, well }))
+        let (resolves, checked, diff) = (resolved.len(), before.len(), unified(ruleset, &candidate.edits));
+        Ok(Some(VerifiedPatch { patch: Patch { words: candidate.words, resolves, checked, diff }, well }))
     }
 }
 

@@ -73,7 +73,7 @@ pub const ALL: [Exercise; 9] = [
         },
     },
     Exercise {
-        name: "log-behind-drop",
+        name: "log-after-drop",
         technique: Technique::Syn,
         complaint: "Port 80 is watched. A SYN to it is dropped, and the log tells of no port: the HTTP line is missing.",
         choices: [

@@ -222,7 +222,7 @@ fn ssh_sources(sensor: &Sensor, host: &Host, list: &mut List) {
         insiders.extend(network.first_machines().find(somebody));
         insiders.extend(network.last_machines().find(somebody));
         outsiders.extend(network.before().find(stranger));
-        outsiders.extend(network.behind().find(stranger));
+        outsiders.extend(network.after().find(stranger));
     }
     for port in &sensor.ssh {
         for address in &insiders {

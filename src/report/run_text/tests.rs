@@ -59,7 +59,7 @@ fn explained(port: u16) -> Check {
     };
     let patch = Patch {
         words: "move line 3 after line 4".to_owned(),
-        mends: 2,
+        resolves: 2,
         checked: 9,
         diff: format!(
             "--- firewall/rules.v4\n+++ firewall/rules.v4\n@@ -1,6 +1,6 @@\n *filter\n :INPUT DROP [0:0]\n-{DROP}\n {LOG}\n+{DROP}\n COMMIT\n"

@@ -122,7 +122,7 @@ impl ResultKind {
 fn of_cause(cause: Cause) -> &'static str {
     match cause {
         Cause::EarlierRule => "A rule before the intended one matches the packet.",
-        Cause::LogBehindVerdict => "The LOG comes after the rule that decides about what it would log.",
+        Cause::LogAfterVerdict => "The LOG comes after the rule that decides about what it would log.",
         Cause::ConntrackState => "Conntrack calls the packet something else than the rule asks for.",
         Cause::NatTable => "The rule is in the nat table, which sees only the first packet of a flow.",
         Cause::TcpFlags => "The rule looks for other TCP flags.",
@@ -165,11 +165,11 @@ fn of_lint(kind: FindingKind) -> &'static str {
         FindingKind::UnlimitedLog => "A LOG that nothing limits writes as many lines as a scan has probes.",
         FindingKind::XmasAllFlags => "All flags are not what nmap calls Xmas: FIN, PSH and URG.",
         FindingKind::SynBeforeAccept => "A rule against SYN scans comes before the rules that accept connections.",
-        FindingKind::ScanBehindInvalid => {
+        FindingKind::ScanAfterInvalid => {
             "A rule for packets that conntrack calls INVALID comes after one that matches all of them."
         }
         FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID asks for another state.",
-        FindingKind::LogBehindVerdict => "A LOG comes after a rule that lets none of its packets through.",
+        FindingKind::LogAfterVerdict => "A LOG comes after a rule that lets none of its packets through.",
         FindingKind::OfTheMoment => "A rule applies at one moment and not at another.",
         FindingKind::RecentShared => "Rules of both families name one table of xt_recent, which has one mask.",
         FindingKind::OtherFamilysIcmp => "ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.",

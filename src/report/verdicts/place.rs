@@ -46,7 +46,7 @@ mod tests {
     }
 
     fn patch(diff: &str) -> Patch {
-        Patch { words: String::new(), mends: 1, checked: 1, diff: diff.to_owned() }
+        Patch { words: String::new(), resolves: 1, checked: 1, diff: diff.to_owned() }
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn explained(port: u16) -> Check {
         text: text.clone(),
     };
     let patch =
-        Patch { words: "delete line 5".to_owned(), mends: 2, checked: 9, diff: format!("--- a\n+++ b\n-{text}\n") };
+        Patch { words: "delete line 5".to_owned(), resolves: 2, checked: 9, diff: format!("--- a\n+++ b\n-{text}\n") };
     let words = format!("line 5 takes it:\n{text}");
     let explanation =
         Explanation { cause: Cause::EarlierRule, took: Some(took), meant: None, words, patch: Some(patch) };

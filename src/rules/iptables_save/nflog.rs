@@ -115,9 +115,9 @@ fn copied(family: Family, line: &str, groups: &Groups) -> Option<(String, u16)> 
         "" => format!("-j NFLOG --nflog-group {group}"),
         prefix => format!("-j NFLOG --nflog-group {group} --nflog-prefix {}", quoted(prefix)),
     };
-    let (before, behind) = line.split_at(line.trim_end_matches([' ', '\t', '\n']).len());
+    let (before, after) = line.split_at(line.trim_end_matches([' ', '\t', '\n']).len());
     let before = &before[..before.len() - rule.text.len()];
-    Some((format!("{before}{}{behind}", rule.with_target(&target)), group))
+    Some((format!("{before}{}{after}", rule.with_target(&target)), group))
 }
 
 /// The rule of a line, whatever its command; `None` if it is no command, or for the other family.

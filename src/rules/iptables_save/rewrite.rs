@@ -105,10 +105,10 @@ fn cut(text: &str, mut spans: Vec<Range<usize>>) -> String {
 /// `text` with `replacement` at `span`, separated by blanks from its neighbours. A quoted word may be followed directly
 /// by the next one. A span outside the text changes nothing.
 fn replace(text: &str, span: &Range<usize>, replacement: &str) -> String {
-    let (Some(before), Some(behind)) = (text.get(..span.start), text.get(span.end..)) else { return text.to_owned() };
+    let (Some(before), Some(after)) = (text.get(..span.start), text.get(span.end..)) else { return text.to_owned() };
     let blank = [' ', '\t'];
     let mut parts = vec![before.trim_end_matches(blank)];
-    parts.extend([replacement, behind.trim_start_matches(blank)]);
+    parts.extend([replacement, after.trim_start_matches(blank)]);
     parts.retain(|part| !part.is_empty());
     parts.join(" ")
 }

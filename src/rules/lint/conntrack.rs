@@ -63,7 +63,7 @@ fn behind_invalid(listing: &Listing, rule: &Rule, deciding: &Rule) -> Option<Lin
         deciding.line
     );
     Some(
-        LintFinding::new(FindingKind::ScanBehindInvalid, listing, rule.line, message)
+        LintFinding::new(FindingKind::ScanAfterInvalid, listing, rule.line, message)
             .fix(format!("move it before line {}", deciding.line)),
     )
 }

@@ -37,7 +37,7 @@ fn before_match(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     let match_text = &rule.text[clause.span.clone()];
     let message = format!("the limit is asked before `{match_text}`: packets that fail that one use it up, too");
     let finding = LintFinding::new(FindingKind::LimitBeforeMatch, listing, rule.line, message);
-    Some(finding.fix(format!("write `-m limit` and its options behind `{match_text}`, right before `-j`")))
+    Some(finding.fix(format!("write `-m limit` and its options after `{match_text}`, right before `-j`")))
 }
 
 /// The position at which the clause's match is loaded: at its `-m`, or at the first of its options. iptables 1.8.9,

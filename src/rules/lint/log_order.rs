@@ -20,7 +20,7 @@ fn dead_logs(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
         let name = verdict.target.as_ref().map_or("", |target| target.name.as_str());
         let message =
             format!("no packet reaches this rule: all that it asks for has met {name} in line {}", verdict.line);
-        let finding = LintFinding::new(FindingKind::LogBehindVerdict, listing, log.line, message);
+        let finding = LintFinding::new(FindingKind::LogAfterVerdict, listing, log.line, message);
         Some(finding.fix(format!("move it before line {}", verdict.line)))
     };
     numbered().filter(|(_, rule)| is_log(rule)).filter_map(finding).collect()

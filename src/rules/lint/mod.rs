@@ -72,11 +72,11 @@ pub enum FindingKind {
     /// A rule against SYN scans before the rules that accept connections.
     SynBeforeAccept,
     /// A rule for INVALID packets after a rule that decides on all of them.
-    ScanBehindInvalid,
+    ScanAfterInvalid,
     /// A rule for INVALID packets that matches another state.
     ScanInOtherState,
     /// A LOG after a rule that decides on all its packets.
-    LogBehindVerdict,
+    LogAfterVerdict,
     /// A rule that matches at one time and not at another.
     OfTheMoment,
     /// ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.
@@ -102,8 +102,8 @@ pub enum FindingKind {
 impl FindingKind {
     /// True if the finding means that the rule never matches.
     const fn is_idle(self) -> bool {
-        use FindingKind::{LogBehindVerdict, ScanBehindInvalid, ScanInOtherState};
-        matches!(self, LogBehindVerdict | ScanBehindInvalid | ScanInOtherState)
+        use FindingKind::{LogAfterVerdict, ScanAfterInvalid, ScanInOtherState};
+        matches!(self, LogAfterVerdict | ScanAfterInvalid | ScanInOtherState)
     }
 }
 

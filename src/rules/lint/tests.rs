@@ -126,7 +126,7 @@ fn limits_belong_on_log_only_and_behind_all_else() {
     rules.v4:3: limit-on-deny: packet 6 is over the limit and passes this REJECT
       = take `-m limit` out
     rules.v4:4: limit-before-match: the limit is asked before `--dport 22`: packets that fail that one use it up, too
-      = write `-m limit` and its options behind `--dport 22`, right before `-j`
+      = write `-m limit` and its options after `--dport 22`, right before `-j`
     ");
 }
 
@@ -158,7 +158,7 @@ fn impossible_packets_are_invalid_to_conntrack() {
     insta::assert_snapshot!(v4(r#"-A INPUT -m state --state INVALID -j DROP
 -A INPUT -p tcp --tcp-flags ALL NONE -j LOG --log-prefix "NULL: "
 -A INPUT -p tcp --tcp-flags ALL FIN -m state --state NEW -j LOG --log-prefix "FIN: ""#), @r#"
-    rules.v4:3: scan-behind-invalid: this rule never matches: conntrack calls packets with such flags INVALID, and line 2 has taken them
+    rules.v4:3: scan-after-invalid: this rule never matches: conntrack calls packets with such flags INVALID, and line 2 has taken them
       = move it before line 2
     rules.v4:4: scan-in-other-state: this rule never matches: conntrack calls packets with such flags INVALID, and it asks for `--state NEW`
       = -A INPUT -p tcp --tcp-flags ALL FIN -j LOG --log-prefix "FIN: "
@@ -182,7 +182,7 @@ fn impossible_packets_are_invalid_to_conntrack() {
 fn a_log_behind_a_verdict_on_the_same_packets_is_dead() {
     insta::assert_snapshot!(v4(r#"-A INPUT -p tcp --dport 22 -j ACCEPT
 -A INPUT -p tcp --dport 22 -m limit --limit 5/min -j LOG --log-prefix "SSH: ""#), @r"
-    rules.v4:3: log-behind-verdict: no packet reaches this rule: all that it asks for has met ACCEPT in line 2
+    rules.v4:3: log-after-verdict: no packet reaches this rule: all that it asks for has met ACCEPT in line 2
       = move it before line 2
     ");
     for rule in [
@@ -191,7 +191,7 @@ fn a_log_behind_a_verdict_on_the_same_packets_is_dead() {
         "-A INPUT -p tcp --dport 22 -j scans\n-A INPUT -p tcp --dport 22 -j LOG",
         "-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -p udp --dport 22 -j LOG",
     ] {
-        assert!(!v4(rule).contains("log-behind-verdict"), "{rule}");
+        assert!(!v4(rule).contains("log-after-verdict"), "{rule}");
     }
 }
 

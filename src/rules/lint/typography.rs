@@ -52,8 +52,8 @@ fn in_ascii(line: &str) -> String {
 }
 
 /// A dash was two hyphens if it begins an option of more than one letter.
-fn hyphens(before: &str, behind: &str) -> &'static str {
-    let word = behind.split(char::is_whitespace).next().unwrap_or_default();
+fn hyphens(before: &str, after: &str) -> &'static str {
+    let word = after.split(char::is_whitespace).next().unwrap_or_default();
     let begins = before.is_empty() || before.ends_with([' ', '\t']);
     if begins && !word.starts_with('-') && word.chars().count() > 1 { "--" } else { "-" }
 }

@@ -82,18 +82,18 @@ fn limits(rule: &Rule) -> impl Iterator<Item = (&Clause, u32, u32)> {
 /// Adds the limit of a LOG rule to the rule that decides on its packets: packets over the limit get past it.
 pub fn on_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
     let mut logs = (0..site.before().len()).rev().filter_map(|at| limited_log(site, at));
-    let log = logs.find(|(log, behind)| decides(site.rule, log, behind));
+    let log = logs.find(|(log, after)| decides(site.rule, log, after));
     log.map(|(log, _)| limited(site, log)).into_iter().collect()
 }
 
 /// The rule at `at`, if it logs and has a limit, and the rules after it.
 fn limited_log<'a>(site: &MutationSite<'a>, at: usize) -> Option<(&'a Rule, &'a [Rule])> {
-    let (log, behind) = site.chain.rules.get(at..)?.split_first()?;
-    (is_log(log) && limits(log).next().is_some()).then_some((log, behind))
+    let (log, after) = site.chain.rules.get(at..)?.split_first()?;
+    (is_log(log) && limits(log).next().is_some()).then_some((log, after))
 }
 
-fn decides(rule: &Rule, log: &Rule, behind: &[Rule]) -> bool {
-    verdict_of(log, behind).is_some_and(|verdict| std::ptr::eq(verdict, rule))
+fn decides(rule: &Rule, log: &Rule, after: &[Rule]) -> bool {
+    verdict_of(log, after).is_some_and(|verdict| std::ptr::eq(verdict, rule))
 }
 
 fn limited(site: &MutationSite<'_>, log: &Rule) -> Draft {

@@ -16,7 +16,7 @@ pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
 
 /// Moves the rule after the one that decides on all its packets.
 pub fn behind_the_verdict(site: &MutationSite<'_>) -> Vec<Draft> {
-    let verdict = verdict_of(site.rule, site.behind()).filter(|_| is_log(site.rule) && order::is_movable(site));
+    let verdict = verdict_of(site.rule, site.after()).filter(|_| is_log(site.rule) && order::is_movable(site));
     let move_down = |verdict: &Rule| {
         let edit = Edit::Move { line: site.rule.line, before: verdict.line + 1 };
         Draft::new(format!("the LOG rule comes after line {}", verdict.line), vec![edit])

@@ -9,7 +9,7 @@ use super::site::MutationSite;
 
 /// Swaps the rule and the next one.
 pub fn swap(site: &MutationSite<'_>) -> Vec<Draft> {
-    let Some(next) = site.behind().first() else { return Vec::new() };
+    let Some(next) = site.after().first() else { return Vec::new() };
     let (upper, lower) = (site.rule.line, next.line);
     if upper >= lower || !is_movable(site) || !may_come_before(site, next, upper) {
         return Vec::new();
@@ -39,7 +39,7 @@ fn to_the_front(site: &MutationSite<'_>) -> Option<Draft> {
 }
 
 fn to_the_end(site: &MutationSite<'_>) -> Option<Draft> {
-    let (line, last) = (site.rule.line, site.behind().last()?.line);
+    let (line, last) = (site.rule.line, site.after().last()?.line);
     let before = last + 1;
     let draft = || Draft::new("the rule becomes the last one of its chain", vec![Edit::Move { line, before }]);
     (last > line).then(draft)

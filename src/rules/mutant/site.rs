@@ -38,7 +38,7 @@ impl<'a> MutationSite<'a> {
     }
 
     /// The rules after it.
-    pub fn behind(&self) -> &'a [Rule] {
+    pub fn after(&self) -> &'a [Rule] {
         self.chain.rules.get(self.index + 1..).unwrap_or_default()
     }
 

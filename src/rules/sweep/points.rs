@@ -25,9 +25,9 @@ impl PortPoints {
         // Every port at which a new range begins: up to the next one, all ports are equal to the rules.
         let mut beginnings = BTreeSet::from([1]);
         for range in sets.flat_map(PortSet::ranges) {
-            let (before, behind) = (range.start().checked_sub(1), range.end().checked_add(1));
-            points.extend([before, Some(*range.start()), Some(*range.end()), behind].into_iter().flatten());
-            beginnings.extend([Some(*range.start()), behind].into_iter().flatten());
+            let (before, after) = (range.start().checked_sub(1), range.end().checked_add(1));
+            points.extend([before, Some(*range.start()), Some(*range.end()), after].into_iter().flatten());
+            beginnings.extend([Some(*range.start()), after].into_iter().flatten());
         }
         points.remove(&0);
         PortPoints { points, unnamed: longest(&beginnings) }
@@ -45,9 +45,9 @@ pub fn strangers<'a>(prefixes: impl Iterator<Item = &'a Prefix>, taken: &[IpAddr
     let usable = |address: &IpAddr| is_usable(*address) && !taken.contains(address);
     let mut points = BTreeSet::new();
     for prefix in prefixes.filter(|prefix| !prefix.is_everything()) {
-        let (inside, behind) = candidates(prefix);
+        let (inside, after) = candidates(prefix);
         points.extend(inside.into_iter().find(usable));
-        points.extend(behind.into_iter().find(usable));
+        points.extend(after.into_iter().find(usable));
     }
     points
 }
@@ -60,5 +60,5 @@ fn candidates(prefix: &Prefix) -> (Vec<IpAddr>, Vec<IpAddr>) {
     let inside = (0..TRIED).map(|step| family.address(first.wrapping_add(step)));
     let inside = inside.filter(|address| prefix.contains(*address)).collect();
     let network = prefix.prefix_len().and_then(|length| Network::new(prefix.address, length));
-    (inside, network.iter().flat_map(Network::behind).collect())
+    (inside, network.iter().flat_map(Network::after).collect())
 }

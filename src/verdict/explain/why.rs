@@ -264,7 +264,7 @@ impl<'a> Diagnoser<'a, '_> {
         }
         let deciding = self.decider(meant.table).and_then(|step| self.scene.listing.placed(step));
         match deciding {
-            Some(deciding) if same_matches(deciding.rule, meant.rule) => Cause::LogBehindVerdict,
+            Some(deciding) if same_matches(deciding.rule, meant.rule) => Cause::LogAfterVerdict,
             Some(_) => Cause::EarlierRule,
             None => Cause::Policy,
         }

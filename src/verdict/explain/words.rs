@@ -45,7 +45,7 @@ impl SentenceWriter<'_> {
             Cause::EarlierRule => {
                 format!("{took} the {} before {meant} can see it{}", self.packet(), self.because())
             }
-            Cause::LogBehindVerdict => {
+            Cause::LogAfterVerdict => {
                 format!(
                     "{meant} comes after a rule that decides about the same packets: {took} the {} first",
                     self.packet()

@@ -27,7 +27,7 @@ pub struct PatchCandidate {
 pub fn candidates(finding: &Diagnosis, scene: MismatchContext) -> Vec<PatchCandidate> {
     let builder = PatchBuilder { finding, scene };
     match finding.cause {
-        Cause::EarlierRule | Cause::LogBehindVerdict => {
+        Cause::EarlierRule | Cause::LogAfterVerdict => {
             let moves = [builder.move_deciding_rule_down(), builder.move_up(), builder.move_denial_down()].concat();
             [moves, builder.narrow_source(), builder.out_of_list(), builder.delete_deciding_rule(), builder.let_in()]
                 .concat()
