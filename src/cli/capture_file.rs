@@ -30,7 +30,7 @@ const WINDOW: usize = 8192;
 impl CaptureFile {
     /// Opens the file before the measurement, so that a bad path costs no measurement.
     pub fn begin(path: &Path) -> Result<CaptureFile> {
-        let file = AtomicFile::begin(path, "name a file in a folder that is there and may be written to")?;
+        let file = AtomicFile::begin(path, "name a file in an existing folder that you may write to")?;
         Ok(CaptureFile { file, path: path.to_owned() })
     }
 

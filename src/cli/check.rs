@@ -41,17 +41,17 @@ Nothing is loaded on this machine, and its log gets no lines.";
 pub struct CheckOptions {
     #[command(flatten)]
     files: CheckFileArguments,
-    /// Read this machine's own rules, SSH server, interface and addresses; a ruleset that is named is loaded over them, in
-    /// the lab. Nothing is changed
+    /// Read this machine's own rules, SSH server, interface and addresses; rulesets on the command line are loaded
+    /// over them, in the lab. Nothing is changed
     #[arg(long)]
     live: bool,
-    /// With --live: the interface that is scanned from outside, in place of the one with the default route
+    /// With --live: the interface to scan, in place of the one with the default route
     #[arg(long, value_name = "NAME", requires = "live")]
     interface: Option<InterfaceName>,
-    /// The address that you work from over SSH; one for each family
+    /// The address that you log in from over SSH; one for each family
     #[arg(long, value_name = "ADDRESS")]
     admin: Vec<IpAddr>,
-    /// Try every port, instead of those that the rules tell apart
+    /// Test all 65535 ports instead of one per group that the rules distinguish
     #[arg(long)]
     every_port: bool,
     /// Show every check and result, unreachable rules and lint findings
@@ -227,7 +227,7 @@ fn case(options: &CheckOptions, files: &CheckFiles, equipment: &LabOptions) -> R
     let ruleset = rulesets(files, machine.as_ref())?;
     let named = ruleset.iter().flat_map(|files| files.v4.iter().chain(&files.v6));
     options.equipment.admit_sizes(named)?;
-    let title = "the ruleset does what the sensor means".to_owned();
+    let title = "the ruleset does what the sensor file says".to_owned();
     let (expect, known) = (Vec::new(), Vec::new());
     let scenario =
         Scenario { source, title, tags: Vec::new(), sensor: Some(sensor.clone()), ruleset, host, lines, expect, known };
@@ -278,8 +278,8 @@ fn admins(options: &CheckOptions, ssh_from: &SshFrom, addresses: &Addresses) -> 
         let is_own = addresses.host(Family::from_address(**address)) == **address;
         is_own || address.is_loopback() || address.is_multicast() || address.is_unspecified()
     }) {
-        let hint = "name the address of the machine that you work from";
-        return Err(InputError::new(format!("nobody logs in from {wrong}"), hint).into());
+        let hint = "name the address of the machine that you log in from";
+        return Err(InputError::new(format!("no one can log in from {wrong}"), hint).into());
     }
     let of = |family| {
         let own = named.iter().copied().find(|address| Family::from_address(*address) == family);

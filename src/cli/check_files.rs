@@ -12,7 +12,7 @@ use crate::net::Family;
 /// The arguments that name input files.
 #[derive(Debug, Args)]
 pub struct CheckFileArguments {
-    /// The sensor's TOML file: the intent
+    /// The sensor file: the intent
     #[arg(value_name = "SENSOR")]
     first: Option<PathBuf>,
     /// Rulesets for IPv4 and IPv6, or a folder with rules.v4 and rules.v6; without any, the one that the sensor generates
@@ -61,7 +61,7 @@ impl CheckFileArguments {
         let mut positional = self.first.iter().chain(&self.others);
         let sensor = self.sensor.as_ref().or_else(|| positional.next()).ok_or_else(|| no_sensor(is_live))?;
         if sensor.is_dir() {
-            let problem = format!("{} is a folder, and the first argument is the sensor file", sensor.display());
+            let problem = format!("{} is a folder, but the first argument is the sensor file", sensor.display());
             return Err(InputError::new(problem, "scanlab check sensor.toml FOLDER").into());
         }
         let mut files = CheckFiles {

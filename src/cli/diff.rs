@@ -21,20 +21,20 @@ use crate::text::ci_escape::Inert;
 pub struct DiffOptions {
     /// Before: an iptables-save file, a sensor (.toml), or a folder with rules.v4 and rules.v6
     a: PathBuf,
-    /// After: likewise
+    /// After: the same kinds of files
     b: PathBuf,
-    /// The ip6tables-save files of both, where A and B are files for IPv4
+    /// The ip6tables-save files of both, if A and B are files for IPv4
     #[arg(long, num_args = 2, value_names = ["A6", "B6"])]
     v6: Vec<PathBuf>,
-    /// The interface that the rules speak of; others that they name are tried, too
+    /// The interface on which packets arrive; others that the rules name are tested too
     #[arg(long, value_name = "NAME", default_value_t)]
     interface: InterfaceName,
-    /// How to report
+    /// Output format
     #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
     format: DiffFormat,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    /// The link between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
 }
@@ -52,9 +52,10 @@ enum DiffFormat {
     Github,
 }
 
-const HELP: &str =
-    "Both get every packet that either of them tells apart, and nmap's techniques at every port that either names.
-A file is for IPv4, unless its name ends in .v6. Packets are named as in a scenario: paste them into a row.";
+const HELP: &str = "\
+Both rulesets get every packet that either of them distinguishes, and nmap's techniques at every port that either \
+names. A file is for IPv4, unless its name ends in .v6. Packets are written as in a scenario: you can paste them into \
+a row.";
 
 /// Compares and reports. The status is 1 if there is a difference, and 3 if there may be one that was not measured.
 pub fn diff(options: DiffOptions) -> Result<ExitCode> {
@@ -103,7 +104,7 @@ fn side(path: &Path, v6: Option<&Path>) -> Result<Side> {
     let mut rulesets = rulesets(path)?;
     if let Some(v6) = v6 {
         if rulesets.iter().any(|(family, _)| *family == Family::Ipv6) {
-            let problem = format!("{} brings an IPv6 ruleset of its own", path.display());
+            let problem = format!("{} has an IPv6 ruleset of its own", path.display());
             return Err(InputError::new(problem, "leave out --v6, or name the file for IPv4").into());
         }
         rulesets.push((Family::Ipv6, Source::read(v6)?));
@@ -129,7 +130,7 @@ fn of_folder(folder: &Path) -> Result<Vec<(Family, Source)>> {
     let found: Vec<(Family, Source)> =
         there.map(|(family, path)| Ok((*family, Source::read(path)?))).collect::<Result<_>>()?;
     if found.is_empty() {
-        let problem = format!("{} holds neither rules.v4 nor rules.v6", folder.display());
+        let problem = format!("{} has neither rules.v4 nor rules.v6", folder.display());
         return Err(InputError::new(problem, "name the ruleset's file").into());
     }
     Ok(found)

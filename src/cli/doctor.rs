@@ -51,7 +51,7 @@ fn examine(standing: Result<Privilege>) -> Result<ExitCode> {
 }
 
 /// The capture of an ordinary user.
-const NFLOG: &str = "nflog: lines are rendered as the kernel's, since its own log takes root";
+const NFLOG: &str = "nflog: lines are rendered as the kernel would print them, since its own log needs root";
 
 /// The extent of the test of a flavour of iptables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ fn logs(equipment: &LabOptions, family: Family, matches: &str) -> Result<String>
         other => {
             let records = other.iter().flat_map(|observation| &observation.log);
             let lines: Vec<&str> = records.map(|record| record.line.as_str()).collect();
-            let evidence = format!("the LOG rule left the lines {}", listed(&lines));
+            let evidence = format!("the LOG rule wrote the lines {}", listed(&lines));
             Err(CannotMeasure::Blind { instrument: "LOG target", evidence }.into())
         }
     }

@@ -19,7 +19,7 @@ pub struct EquipmentArguments {
     /// Set a sysctl of the lab, such as net.ipv4.conf.all.rp_filter=1; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub sysctl: Vec<String>,
-    /// Load rulesets that take more memory, or more time for a packet, than usual
+    /// Load rulesets that need more memory, or more time for a packet, than usual
     #[arg(long)]
     pub allow_large: bool,
 }
@@ -27,7 +27,7 @@ pub struct EquipmentArguments {
 /// Which of the installed iptables to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FlavourArgument {
-    /// What iptables-restore is on this machine
+    /// The one that iptables-restore is on this machine
     Auto,
     /// iptables-nft-restore
     Nft,
@@ -49,11 +49,12 @@ pub enum LinkArgument {
 /// The source of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CaptureArgument {
-    /// nflog for `check`, `record` and `diff`; else kmsg where that can be read and LOG rules can be made to print, else nflog
+    /// nflog for `check`, `record`, `diff` and `teach`; otherwise kmsg if it can be read and LOG rules can be made to
+    /// print, else nflog
     Auto,
     /// /dev/kmsg
     Kmsg,
-    /// A copy of the ruleset with NFLOG in the place of LOG
+    /// A copy of the ruleset with NFLOG in place of LOG
     Nflog,
 }
 

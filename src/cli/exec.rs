@@ -34,24 +34,22 @@ use crate::text::ci_escape::Inert;
 
 /// The end of `exec --help`.
 pub const AFTER_HELP: &str = "\
-The tool runs in a network namespace of its own, in which there is nothing \
-but the host under test: no route leads anywhere else. Whatever it starts ends \
-with it, and it ends with scanlab. One that runs until it is stopped needs \
---timeout: a signal ends scanlab without a report.
+The tool runs in a network namespace of its own, which contains only the host under test: no route \
+leads anywhere else. Processes that it starts end with it, and it ends with scanlab. A tool that \
+runs until it is stopped needs --timeout: a signal ends scanlab without a report.
 
-The tool may open raw sockets, read files and write to its own empty /tmp. \
---writable DIR gives it a folder to write to, as nmap -oN asks for. \
---unconfined lets it do all that you may do, which as root is everything: it \
-is for tools that configure their link, and no sandbox against a hostile one. \
-Confined or not, a tool shares the kernel with you, and may read what you may \
-read: run one that you do not trust as an ordinary user.
+The tool may open raw sockets, read files and write to its own empty /tmp. --writable DIR gives it a \
+folder to write to, for example for nmap -oN. --unconfined lets it do all that you may do, which as \
+root is everything: it is for tools that configure their link, and is no sandbox against a hostile \
+one. Confined or not, a tool uses your kernel, and may read what you may read: run a tool that you \
+do not trust as an ordinary user.
 
-Its input, output and errors are scanlab's own; the report comes after them. \
-With --format json and no --output, what it prints goes to standard error, so \
-that standard output is the report and nothing else.
+Its standard input, output and error are those of scanlab; the report follows. With --format json \
+and no --output, the output of the tool goes to standard error, so that standard output has only the \
+report.
 
-Services (--listen) of TCP greet if the sensor says so, and hang up when they \
-are spoken to; those of UDP answer every datagram.";
+TCP services (--listen) send a greeting if the sensor file has one, and close the connection when \
+they receive data; UDP services answer every datagram.";
 
 /// The options of `scanlab exec`.
 #[derive(Debug, Args)]
@@ -62,10 +60,10 @@ pub struct ExecOptions {
     /// IPv6 ruleset, ip6tables-save text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// A sensor's TOML file: its host, and its ruleset when no other is named
+    /// A sensor file: its host, and its ruleset if no other is given
     #[arg(long, value_name = "FILE")]
     sensor: Option<PathBuf>,
-    /// The interface that the rules speak of [default: the sensor's, or eth0]
+    /// The interface on which packets arrive, as the rules name it [default: the sensor's, or eth0]
     #[arg(long, value_name = "NAME")]
     interface: Option<InterfaceName>,
     /// The host's address and prefix length; once for each family
@@ -77,22 +75,22 @@ pub struct ExecOptions {
     /// The host's MAC address
     #[arg(long, value_name = "MAC")]
     mac: Option<Mac>,
-    /// Ports on which something listens, as nmap's -p names them; TCP unless U: stands before them [default: the
+    /// Listening ports, in the syntax of nmap's -p; TCP unless prefixed with U: [default: the
     /// sensor's]
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
     listen: Option<PortSelection>,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// What lies between tool and host
+    /// The link between tool and host
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
-    /// A folder in which the tool may write [default: only /tmp, which is its own and ends with it]
+    /// A folder to which the tool may write [default: only a temporary /tmp of its own]
     #[arg(long, value_name = "DIR", conflicts_with = "unconfined")]
     writable: Vec<PathBuf>,
-    /// Run the tool with all rights of this user, in network and PID namespaces of its own
+    /// Run the tool with all privileges of this user, in network and PID namespaces of its own
     #[arg(long)]
     unconfined: bool,
-    /// Kill the tool after so many seconds
+    /// Kill the tool after this number of seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
     /// Write every frame to this file, with its path and its log lines as a comment: pcapng, for Wireshark
@@ -101,10 +99,10 @@ pub struct ExecOptions {
     /// Write the report to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Look the vendor up in the IEEE's own file or in nmap's
+    /// Look up the vendor in this file, in the IEEE's or nmap's format
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
-    /// How to report
+    /// Output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     format: ReportFormat,
     /// The tool, and its arguments
@@ -188,7 +186,7 @@ pub fn exec(options: ExecOptions) -> Result<ExitCode> {
     }
     if !options.unconfined && relayed.status != ToolStatus::Exited(0) {
         super::eprint_notice(
-            "note: the tool could write to /tmp only; --writable DIR names another folder, --unconfined ends all limits",
+            "note: the tool could write only to /tmp; --writable DIR adds a folder, --unconfined removes all limits",
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -212,7 +210,7 @@ fn writable(folder: &Path) -> Result<PathBuf> {
     let path = folder.canonicalize().map_err(|error| refused(&error.to_string()))?;
     let is_system = path == Path::new("/") || ["/dev", "/proc", "/run", "/sys"].iter().any(|own| path.starts_with(own));
     match (path.is_dir(), is_system) {
-        (false, _) => Err(refused("it is no folder").into()),
+        (false, _) => Err(refused("it is not a folder").into()),
         (true, true) => Err(refused("it is the system's").into()),
         (true, false) => Ok(path),
     }
@@ -230,7 +228,7 @@ fn observe(target: &ExecTarget, equipment: &LabOptions, command: &ToolCommand) -
 
 /// Opens the file before the tool runs, so that an unwritable path is reported first.
 fn begin(path: Option<&Path>) -> Result<Option<AtomicFile>> {
-    path.map(|path| AtomicFile::begin(path, "name a file in a folder that is there")).transpose()
+    path.map(|path| AtomicFile::begin(path, "name a file in an existing folder")).transpose()
 }
 
 /// The sensor's host, with the options of the command line applied.
@@ -239,7 +237,7 @@ fn target(options: &ExecOptions) -> Result<ExecTarget> {
     let rulesets = run::rulesets(&scenario);
     if rulesets.is_empty() {
         let hint = "add --rules FILE, --rules6 FILE, or --sensor FILE";
-        return Err(InputError::new("no ruleset is named", hint).into());
+        return Err(InputError::new("no ruleset is given", hint).into());
     }
     let mac = options.mac.or(scenario.host.mac).unwrap_or(HOST_MAC);
     super::scan::addresses::check_mac(mac)?;

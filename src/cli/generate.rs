@@ -49,8 +49,8 @@ fn none_exists(files: &[DeployFile], folder: &Path) -> Result<()> {
     match paths.find(|path| path.symlink_metadata().is_ok()) {
         None => Ok(()),
         Some(path) => {
-            let hint = "name another folder with -o, or replace what is there with --force";
-            Err(InputError::new(format!("{} is already there", path.display()), hint).into())
+            let hint = "name another folder with -o, or replace it with --force";
+            Err(InputError::new(format!("{} already exists", path.display()), hint).into())
         }
     }
 }
@@ -116,9 +116,9 @@ mod tests {
         fs::write(out.join("rules.v6"), "mine").unwrap();
         let error = generate(&sensor, Some(&out), Existing::Keep).unwrap_err().to_string();
         insta::assert_snapshot!(error.replace(&folder.path().display().to_string(), "FOLDER"), @r#"
-        error: FOLDER/out/rules.v6 is already there
+        error: FOLDER/out/rules.v6 already exists
          |
-         = help: name another folder with -o, or replace what is there with --force
+         = help: name another folder with -o, or replace it with --force
         "#);
         assert_eq!(listing(&out), ["rules.v6"]);
 

@@ -22,7 +22,7 @@ pub fn services(
 ) -> Result<Vec<HostService>> {
     let names = if selection.needs_names() { KnownServices::read()? } else { KnownServices::default() };
     let ports = selection.clone().tcp_by_default().resolve(&names.file).map_err(|error| {
-        InputError::new(format!("--listen: {error}"), "names are those of nmap's nmap-services or of /etc/services")
+        InputError::new(format!("--listen: {error}"), "names come from nmap's nmap-services or /etc/services")
     })?;
     if ports.tcp.contains(Port(0)) || ports.udp.contains(Port(0)) {
         // bind(2) interprets 0 as "any free port", so the service would listen on an unknown port.
@@ -30,8 +30,8 @@ pub fn services(
     }
     let count = ports.tcp.len() + ports.udp.len();
     if count > MOST_PORTS {
-        let problem = format!("--listen names {count} ports, and a lab listens on at most {MOST_PORTS}");
-        return Err(InputError::new(problem, "each takes an open file: name the ports that are probed").into());
+        let problem = format!("--listen names {count} ports, but a lab listens on at most {MOST_PORTS}");
+        return Err(InputError::new(problem, "each needs an open file: name only the ports that are probed").into());
     }
     let tcp = ports.tcp.iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: greeting(port) });
     let udp = ports.udp.iter().map(|port| HostService { protocol: Protocol::Udp, port, greeting: Some(ANSWER) });
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn more_ports_than_a_lab_has_files_for_are_refused() {
         assert!(listening("1-1000").starts_with("tcp 1, "));
-        assert!(listening("1-900,U:1-101").contains("--listen names 1001 ports, and a lab listens on at most 1000"));
+        assert!(listening("1-900,U:1-101").contains("--listen names 1001 ports, but a lab listens on at most 1000"));
     }
 
     #[test]

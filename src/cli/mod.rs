@@ -69,14 +69,14 @@ enum ScanlabCommand {
     Run(Box<run::RunArguments>),
     /// Run the built-in scenarios
     Demo(Box<run::RunOptions>),
-    /// Write the ruleset of a sensor, and the files that bring it up on a Pi
+    /// Generate the ruleset of a sensor file, and the files that load it on a Pi
     Generate {
         /// The sensor's TOML file
         sensor: PathBuf,
-        /// Write all files to this folder; without it, both rulesets are printed
+        /// Write all files to this folder [default: print both rulesets]
         #[arg(short, long, value_name = "DIR")]
         output: Option<PathBuf>,
-        /// Replace files that are already there
+        /// Replace existing files
         #[arg(long)]
         force: bool,
     },
@@ -89,9 +89,9 @@ enum ScanlabCommand {
     Record(record::RecordOptions),
     /// Compare the behaviour of two rulesets, by probes and not by text
     Diff(diff::DiffOptions),
-    /// Show what a scan sees of a ruleset; nmap's names, no expectations
+    /// Scan a ruleset as nmap would, with nmap's options and output
     Scan(Box<scan::ScanOptions>),
-    /// Run a real tool (nmap, hping3, curl) against a ruleset, and show what the ruleset made of it
+    /// Run a real tool (nmap, hping3, curl) against a ruleset, and show how its frames were treated
     #[command(after_help = exec::AFTER_HELP)]
     Exec(exec::ExecOptions),
     /// Explain a scan technique live: bytes, rules, log, answer; or find the mistake in a ruleset
@@ -200,7 +200,7 @@ fn words() -> std::result::Result<Vec<OsString>, InputError> {
     };
     let translation = scan::nmap_args::translate(words.split_off(2), takes_value)?;
     if !translation.without_meaning.is_empty() {
-        eprint_notice(&format!("without a meaning here, and left out: {}", translation.without_meaning.join(" ")));
+        eprint_notice(&format!("ignored, without effect here: {}", translation.without_meaning.join(" ")));
     }
     words.extend(translation.words);
     Ok(words)
@@ -256,7 +256,7 @@ fn warn_of_no_filter<'a>(rulesets: impl Iterator<Item = (Family, &'a Source)>) {
         if [Backend::Nft, Backend::Legacy].into_iter().all(lets_through) && wrong_format::hint(&source.text).is_none() {
             let name = visible_lines(&source.name.display().to_string());
             eprint_notice(&format!(
-                "warning: {name} has no rule, and no policy but ACCEPT: over {family} nothing is filtered"
+                "warning: {name} has no rules, and only ACCEPT policies: nothing is filtered over {family}"
             ));
         }
     }

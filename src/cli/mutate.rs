@@ -32,26 +32,29 @@ pub struct MutateOptions {
     /// same outcome
     #[arg(long)]
     whole_sweeps: bool,
-    /// How to report
+    /// Output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     format: ReportFormat,
-    /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
+    /// Maximum number of labs at a time; all runs of a user share the labs of the machine, whose number is the default
     #[arg(long, value_name = "N", default_value_t = super::run::default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    /// The link between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
 }
 
-const HELP: &str = "A mutant is the ruleset with one mistake in it. It is
-  killed      if a check of the scenario does not find what it found before,
-  survived    if none does: the row that would have noticed is printed, ready to be pasted into the scenario,
-  equivalent  if no packet can tell it from the original: none of a sweep does, and the rules prove it for all others,
-  not judged  if none of a sweep does, and nothing proves it for all others.
-The score is the share of the killed among the killed and the survived. The status is 3 if mutants were not judged; with
---min-score only if the score would be too low with all of them as survivors.";
+const HELP: &str = "\
+A mutant is the ruleset with one mistake in it. It is
+  killed      if the result of a check changes,
+  survived    if no result does: the row that notices the mistake is printed,
+  equivalent  if no packet distinguishes it from the original: no packet of a
+              sweep does, and the rules prove it for all others,
+  not judged  if no packet of a sweep does, without a proof for all others.
+
+The score is the percentage of the killed among the killed and the survived. The status is 3 if mutants were not \
+judged; with --min-score only if the score would be too low with all of them as survivors.";
 
 /// Tries every mutant and reports. The status is 1 if the score is below `--min-score`, and 3 if unjudged mutants leave
 /// that open.
@@ -92,14 +95,14 @@ fn enough(report: &Mutation, wanted: Option<f64>) -> ExitCode {
     let (score, lowest) = (report.summary.score, report.summary.lowest_score());
     match wanted {
         Some(wanted) if score < wanted => {
-            super::eprint_notice(&format!("the score is {score:.1} %, and --min-score asks for {wanted} %"));
+            super::eprint_notice(&format!("the score is {score:.1} %, below the --min-score of {wanted} %"));
             ExitCode::from(1)
         }
         Some(wanted) if lowest < wanted => {
             let not_judged = report.summary.not_judged;
             super::eprint_notice(&format!(
-                "the score is {lowest:.1} % if a packet can tell all {not_judged} mutants that were not judged, and \
-                 --min-score asks for {wanted} %"
+                "the score is {lowest:.1} % if all {not_judged} mutants that were not judged survive, below the \
+                 --min-score of {wanted} %"
             ));
             ExitCode::from(3)
         }

@@ -15,7 +15,7 @@ pub fn spare<'a>(
     for path in written {
         let path = path.as_ref();
         if file(path).is_some_and(|path| read.contains(&path)) {
-            let message = format!("{} is read, and would be written over", path.display());
+            let message = format!("{} is an input, and would be overwritten", path.display());
             return Err(InputError::new(message, "name another file").into());
         }
     }

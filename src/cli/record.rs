@@ -32,34 +32,36 @@ pub struct RecordOptions {
     /// IPv6 ruleset, ip6tables-save text
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// A sensor's TOML file, for its [host]: MAC address, interface, addresses, and where something listens
+    /// A sensor file, for its [host]: MAC address, interface, addresses and listening ports
     #[arg(long, value_name = "FILE")]
     sensor: Option<PathBuf>,
-    /// TCP ports on which something listens, in nmap's syntax
+    /// Listening TCP ports, in nmap's syntax
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
     listen: Option<PortSelection>,
-    /// The interface that the rules speak of
+    /// The interface on which packets arrive, as the rules name it
     #[arg(long, value_name = "NAME")]
     interface: Option<InterfaceName>,
-    /// Write the scenario to this file; without it, it is printed
+    /// Write the scenario to this file [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace a file that is already there
+    /// Replace an existing file
     #[arg(long)]
     force: bool,
-    /// Break the ruleset in every way that matters, and add a row for every mistake that the scenario does not notice: slower
+    /// Also mutate the ruleset, and add a row for every mistake that the scenario does not notice (slower)
     #[arg(long)]
     thorough: bool,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
+    /// Maximum number of labs at a time; all runs of a user share the labs of the machine, whose number is the default
     #[arg(long, value_name = "N", default_value_t = super::run::default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
 }
 
-const HELP: &str = "Nothing is expected: it is measured, with nmap's techniques at every port that a rule names and beside it, and
-with packets that show what else the rules tell apart. `scanlab run` on the file exits with 0 as long as the ruleset does
-the same. `scanlab mutate` tells which mistakes it would not notice; --thorough adds the rows for them.";
+const HELP: &str = "\
+record measures what the rules do now, with nmap's techniques at every port that a rule names and at the ports next \
+to those, and with packets that show what else the rules distinguish. `scanlab run` on the file exits with 0 as long \
+as the ruleset does the same. `scanlab mutate` lists the mistakes that it does not notice; --thorough adds the rows \
+for them.";
 
 /// Records, and writes the scenario: as a whole or not at all.
 pub fn record(options: RecordOptions) -> Result<ExitCode> {
@@ -94,8 +96,8 @@ fn bar() -> Arc<dyn Progress> {
 
 fn draft(path: &Path, force: bool) -> Result<AtomicFile> {
     if !force && path.symlink_metadata().is_ok_and(|found| !found.file_type().is_char_device_or_pipe()) {
-        let hint = "name another file with -o, or replace what is there with --force";
-        return Err(InputError::new(format!("{} is already there", path.display()), hint).into());
+        let hint = "name another file with -o, or replace it with --force";
+        return Err(InputError::new(format!("{} already exists", path.display()), hint).into());
     }
     AtomicFile::begin(path, "name a file in a folder that you may write to")
 }
@@ -120,7 +122,7 @@ fn recording(options: &RecordOptions) -> Result<RecordRequest> {
         named.map(|(family, path)| ruleset(family, path, &file)).collect::<Result<_>>()?;
     if rulesets.is_empty() {
         let hint = "add --rules FILE, --rules6 FILE, or both; those of a sensor are written by `scanlab generate SENSOR -o DIR`";
-        return Err(InputError::new("no ruleset is named", hint).into());
+        return Err(InputError::new("no ruleset is given", hint).into());
     }
     Ok(RecordRequest { rulesets, host: host(options)?, file })
 }
@@ -179,7 +181,7 @@ fn listening(listen: &PortSelection) -> Result<Vec<Port>> {
         None => Ok(services.into_iter().map(|service| service.port).collect()),
         Some(service) => {
             let problem =
-                format!("--listen: in a scenario nothing can listen on {} port {}", service.protocol, service.port);
+                format!("--listen: a scenario cannot have a listener on {} port {}", service.protocol, service.port);
             Err(InputError::new(problem, "name TCP ports only").into())
         }
     }
@@ -190,7 +192,7 @@ fn warn_of_interfaces(recording: &RecordRequest) {
         let interfaces: Vec<String> = interfaces.iter().map(|name| visible(name)).collect();
         let over = recording.host.interface.as_str();
         super::eprint_notice(&format!(
-            "warning: {} speaks of {}, and is recorded as {over} sees it (hint: --interface records another)",
+            "warning: {} names {}, but only packets over {over} are recorded (hint: --interface records another)",
             visible(&name),
             interfaces.join(", ")
         ));

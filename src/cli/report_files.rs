@@ -14,7 +14,7 @@ use crate::text::ci_escape::Inert;
 /// The formats and destinations of reports.
 #[derive(Debug, Args)]
 pub struct ReportArguments {
-    /// How to report
+    /// Output format
     #[arg(long, value_enum, default_value_t = RunFormat::Table)]
     format: RunFormat,
     /// Also write a report to FILE; repeatable
@@ -42,7 +42,7 @@ pub enum RunFormat {
     Markdown,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// a page to look at, in one file
+    /// a page for a browser, in one file
     Html,
 }
 

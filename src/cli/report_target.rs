@@ -43,7 +43,7 @@ impl<F: Copy> Drafts<F> {
         let paths = destinations.iter().map(|to| &to.path);
         check_names(others.iter().chain(paths))?;
         let begin = |to: &ReportTarget<F>| {
-            Ok((to.format, AtomicFile::begin(&to.path, "name a file in a folder that is there and may be written to")?))
+            Ok((to.format, AtomicFile::begin(&to.path, "name a file in an existing folder that you may write to")?))
         };
         destinations.iter().map(begin).collect::<Result<_>>().map(Drafts)
     }

@@ -30,7 +30,7 @@ use crate::text::wrap::hanging_quoted;
 /// The arguments of `scanlab run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Scenario files, or folders of them; none: the scenarios in ./scenarios and ./firewall
+    /// Scenario files, or folders of them [default: ./scenarios and ./firewall]
     path: Vec<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
@@ -56,30 +56,30 @@ pub struct RunOptions {
     /// List the selected scenarios (file, title, tags), and run nothing
     #[arg(long, conflicts_with_all = ["format", "destinations", "quiet", "verbose", "syslog", "pcap", "min_coverage"])]
     list: bool,
-    /// Labs at a time, at most; all runs of a user share those of the machine, which are the default
+    /// Maximum number of labs at a time; all runs of a user share the labs of the machine, whose number is the default
     #[arg(long, value_name = "N", default_value_t = default_jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Stop after the first scenario that is mismatched or did not run; what was not started is reported as not run
+    /// Stop after the first scenario that fails or did not run; the rest are reported as not run
     #[arg(long)]
     fail_fast: bool,
-    /// Run one part of so many of the scenarios, for the jobs of a CI matrix: 1/4, 2/4, 3/4 and 4/4 are all of them
+    /// Run one part of the scenarios, for a job of a CI matrix: 1/4, 2/4, 3/4 and 4/4 together are all of them
     #[arg(long, value_name = "PART/PARTS")]
     shard: Option<Shard>,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    /// The link between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
     /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
     #[arg(long, value_name = "FILE")]
     syslog: Option<PathBuf>,
-    /// Write every frame to this file, with what became of it as a comment: pcapng, for Wireshark
+    /// Write every frame to this file, with its path and log lines as a comment: pcapng, for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// Fail if fewer than PERCENT of all rules were exercised
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_coverage: Option<f64>,
-    /// Look vendors up in the IEEE's own file or in nmap's
+    /// Look up vendors in this file, in the IEEE's or nmap's format
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
 }
@@ -225,7 +225,7 @@ fn is_covered(report: &Report, wanted: f64) -> Result<bool> {
     let no_rules = || InputError::new("no scenario has a rule, so nothing is covered", "leave out --min-coverage");
     let covered = covered.ok_or_else(no_rules)?;
     if covered < wanted {
-        super::eprint_notice(&format!("coverage is {covered:.1} %, and --min-coverage asks for {wanted} %"));
+        super::eprint_notice(&format!("coverage is {covered:.1} %, below the --min-coverage of {wanted} %"));
     }
     Ok(covered >= wanted)
 }
@@ -248,8 +248,8 @@ fn in_usual_folders() -> Result<Vec<Selected>> {
     let found = discover_below(&folders);
     if found.is_empty() {
         let problem = match folders.is_empty() {
-            true => "no path is named, and there is neither ./scenarios nor ./firewall",
-            false => "no path is named, and there is no scenario in ./scenarios or ./firewall",
+            true => "no path is given, and there is neither ./scenarios nor ./firewall",
+            false => "no path is given, and there is no scenario in ./scenarios or ./firewall",
         };
         let hint = "name a file or a folder: `scanlab run web.toml`; `scanlab demo` runs the built-in scenarios";
         return Err(InputError::new(problem, hint).into());

@@ -56,7 +56,7 @@ const THREADS: usize = 4;
 
 /// Starts all of them at the same time, and ends them again.
 fn assert_room_for_threads() -> Result<()> {
-    let operation = "start the threads that the runtime takes (`ulimit -u` and `ulimit -v` limit their number)";
+    let operation = "start the threads that the runtime needs (`ulimit -u` and `ulimit -v` limit their number)";
     let gate = RwLock::new(());
     thread::scope(|scope| {
         let closed = gate.write();

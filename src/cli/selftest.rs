@@ -15,10 +15,10 @@ use crate::report::{self, SelfTestReport};
 pub struct SelftestOptions {
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    /// The link between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
-    /// How to report
+    /// Output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     format: ReportFormat,
 }
@@ -29,7 +29,7 @@ Each fault is planted in a throw-away lab of its own: replies that are forged or
 under its reader, a conntrack table that is full. Each must end in \"could not measure\", or leave every verdict right.
 
 This leaves lines in the kernel log of this machine: for `log overrun` it logs canaries (\"scanlab canary: \") until the \
-log has wrapped around, so that older lines are gone from it; what a syslog daemon has read of them stays there. For \
+log has wrapped around, so that older lines are gone from it; lines that a syslog daemon has already read are kept there. For \
 `full conntrack table` it makes nf_conntrack_max entries in a namespace of its own, about 80 MB for a short time.";
 
 /// Runs the self-test and reports.

@@ -46,7 +46,7 @@ impl KnownServices {
     pub fn most_frequent(&self, count: u16) -> Result<SelectedPorts> {
         if !self.file.has_frequencies() {
             let problem =
-                format!("the list of the most frequent open ports is in nmap's {NMAP_FILE}, which is not here");
+                format!("the list of the most frequent open ports is in nmap's {NMAP_FILE}, which was not found");
             return Err(InputError::new(problem, "install nmap, or name the ports with -p").into());
         }
         let of = |protocol| self.file.most_frequent(protocol, usize::from(count));

@@ -27,7 +27,7 @@ impl FromStr for Shard {
         match parsed {
             Some((part, parts)) if (1..=parts).contains(&part) => Ok(Shard { part, parts }),
             Some((part, parts)) if parts > 0 => {
-                Err(format!("of {parts} shards there is no shard {part}: they are 1 to {parts}"))
+                Err(format!("there is no shard {part} of {parts}: shards are 1 to {parts}"))
             }
             _ => Err("write PART/PARTS, such as 1/4 for the first of four".to_owned()),
         }

@@ -25,22 +25,22 @@ use crate::sensor::SensorFile;
 /// The options of `scanlab teach`.
 #[derive(Debug, Args)]
 pub struct TeachOptions {
-    /// A scan technique, or `all`; with --exercise a number, a name or a technique; none: what there is
+    /// A scan technique, or `all`; with --exercise a number, a name or a technique; default: list them
     #[arg(value_name = "TECHNIQUE")]
     subject: Option<String>,
     /// Find the mistake in a ruleset
     #[arg(long, conflicts_with_all = ["sensor", "rules", "rules6", "ipv6"])]
     exercise: bool,
-    /// The sensor's TOML file, in the place of the built-in one
+    /// The sensor file, in place of the built-in one
     #[arg(long, value_name = "FILE")]
     sensor: Option<PathBuf>,
-    /// IPv4 ruleset, iptables-save text, in the place of the sensor's
+    /// IPv4 ruleset, iptables-save text, in place of the sensor's
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     /// IPv6 ruleset, ip6tables-save text
     #[arg(long, value_name = "FILE")]
     rules6: Option<PathBuf>,
-    /// Write the lesson to this file as well, as a page to look at
+    /// Also write the lesson to this file, as a page for a browser
     #[arg(long, value_name = "FILE", conflicts_with = "exercise")]
     html: Option<PathBuf>,
     /// Over IPv6
@@ -71,7 +71,7 @@ fn hold(options: &TeachOptions, wanted: &str) -> Result<()> {
     let techniques = techniques(wanted)?;
     let family = if options.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
     let setting = setting(options, family)?;
-    let hint = "name a file in a folder that is there and may be written to";
+    let hint = "name a file in an existing folder that you may write to";
     let file = options.html.as_deref().map(|path| AtomicFile::begin(path, hint)).transpose()?;
     let lessons = super::interruptible_blocking(move || teach::hold(&setting, &techniques, family))?;
     if let Some(mut file) = file {
@@ -102,7 +102,7 @@ fn unknown(kind: &str, wanted: &str, names: &[&str]) -> InputError {
         Some((distance, name)) if distance <= 2 => format!("did you mean `{name}`? {list}"),
         _ => list,
     };
-    InputError::new(format!("`{}` is no {kind}", wanted.escape_debug()), hint)
+    InputError::new(format!("`{}` is not a known {kind}", wanted.escape_debug()), hint)
 }
 
 /// By default `teach` leaves no lines in the machine's own log.
@@ -136,7 +136,7 @@ fn setting(options: &TeachOptions, family: Family) -> Result<LessonSetup> {
     options.equipment.admit_sizes(rulesets.iter().map(|(_, source)| source))?;
     if !rulesets.iter().any(|(of, _)| *of == family) {
         let hint = "--rules is for IPv4, --rules6 and -6 are for IPv6";
-        return Err(InputError::new(format!("no {family} ruleset is named"), hint).into());
+        return Err(InputError::new(format!("no {family} ruleset is given"), hint).into());
     }
     Ok(LessonSetup { equipment: equipment(options)?, sensor, host, rulesets })
 }
@@ -224,7 +224,7 @@ fn guess(exercise: &Exercise) -> Result<LessonAudience> {
                 return Ok(LessonAudience::Stays);
             }
             Some((letter, place)) => super::print(&format!("\nNo, not {letter}) {}\n", exercise.choices[place]))?,
-            None => super::print("\nThat is none of the letters.\n")?,
+            None => super::print("\nType one of the letters.\n")?,
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn fixed() -> Result<Option<Duration>> {
 fn parse(text: &str) -> std::result::Result<Duration, InputError> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= LATEST);
     seconds.map(Duration::from_secs).ok_or_else(|| {
-        let problem = format!("{FIXED} is `{}`, which is no time", text.escape_debug());
+        let problem = format!("{FIXED} is `{}`, which is not a time", text.escape_debug());
         InputError::new(problem, "it counts the seconds since 1970, up to the year 9999; unset it to use the clock")
     })
 }

@@ -79,8 +79,8 @@ fn read_listen(value: Value<'_>) -> Result<Vec<Port>> {
     let spot = value.spot();
     let ports = ascending(value.into_one_or_many().iter().map(read_port).collect::<Result<_>>()?);
     if ports.len() > MOST_PORTS {
-        let problem = format!("`listen` names {} ports, and a lab listens on at most {MOST_PORTS}", ports.len());
-        return Err(spot.error(problem, "each takes an open file: keep the ports that are probed").into());
+        let problem = format!("`listen` names {} ports, but a lab listens on at most {MOST_PORTS}", ports.len());
+        return Err(spot.error(problem, "each needs an open file: keep only the ports that are probed").into());
     }
     Ok(ports)
 }

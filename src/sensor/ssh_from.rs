@@ -113,7 +113,9 @@ fn of_machines(value: &Value<'_>, network: Network) -> Result<()> {
     let holds = |text: &str| text.parse().is_ok_and(|nobodys: Network| nobodys.covers(&network));
     match OF_NOBODY.into_iter().find(|(text, ..)| holds(text)) {
         None => Ok(()),
-        Some((_, what, hint)) => Err(value.error(format!("nobody logs in from {network}: it is {what}"), hint).into()),
+        Some((_, what, hint)) => {
+            Err(value.error(format!("no one can log in from {network}: it is {what}"), hint).into())
+        }
     }
 }
 

@@ -288,49 +288,49 @@ fn complaints_about_whence_ssh_is_reached() {
       |                                   ^^^^^^
       |
       = help: name each address once: keep the wider network
-    error: nobody logs in from ::ffff:192.0.2.0/120: it is IPv4-mapped
+    error: no one can log in from ::ffff:192.0.2.0/120: it is IPv4-mapped
      --> sensor.toml:3:12
       |
     3 | ssh_from = "::ffff:192.0.2.0/120"
       |            ^^^^^^^^^^^^^^^^^^^^^^
       |
       = help: on the wire it is IPv4: write the IPv4 network
-    error: nobody logs in from 224.0.0.0/24: it is multicast
+    error: no one can log in from 224.0.0.0/24: it is multicast
      --> sensor.toml:3:12
       |
     3 | ssh_from = "224.0.0.0/24"
       |            ^^^^^^^^^^^^^^
       |
       = help: name the addresses of the machines that you log in from
-    error: nobody logs in from 255.255.255.255/32: it is multicast or reserved (RFC 1112)
+    error: no one can log in from 255.255.255.255/32: it is multicast or reserved (RFC 1112)
      --> sensor.toml:3:12
       |
     3 | ssh_from = "255.255.255.255"
       |            ^^^^^^^^^^^^^^^^^
       |
       = help: name the addresses of the machines that you log in from
-    error: nobody logs in from ff02::/16: it is multicast
+    error: no one can log in from ff02::/16: it is multicast
      --> sensor.toml:3:12
       |
     3 | ssh_from = "ff02::/16"
       |            ^^^^^^^^^^^
       |
       = help: name the addresses of the machines that you log in from
-    error: nobody logs in from 127.0.0.1/32: it is the machine's own loopback
+    error: no one can log in from 127.0.0.1/32: it is the machine's own loopback
      --> sensor.toml:3:12
       |
     3 | ssh_from = "127.0.0.1"
       |            ^^^^^^^^^^^
       |
       = help: what it says to itself does not come over the network
-    error: nobody logs in from ::1/128: it is loopback, or an IPv6 form of IPv4 that nobody uses (RFC 4291)
+    error: no one can log in from ::1/128: it is loopback, or an IPv6 form of IPv4 that nobody uses (RFC 4291)
      --> sensor.toml:3:12
       |
     3 | ssh_from = "::1"
       |            ^^^^^
       |
       = help: name the addresses of the machines that you log in from
-    error: nobody logs in from 0.0.0.0/32: it is "this network" (RFC 791)
+    error: no one can log in from 0.0.0.0/32: it is "this network" (RFC 791)
      --> sensor.toml:3:12
       |
     3 | ssh_from = "0.0.0.0"
@@ -1205,7 +1205,7 @@ fn ports_that_listen_and_networks_of_ssh_are_bounded() {
     let host = |count: usize| parse(&format!("[sensor]\nssh = 22\n[host]\nlisten = [{}]\n", listed(1..count + 1)));
     assert!(host(1_000).is_ok());
     let error = host(60_000).unwrap_err().to_string();
-    assert!(error.contains("`listen` names 60000 ports, and a lab listens on at most 1000"), "{error:.300}");
+    assert!(error.contains("`listen` names 60000 ports, but a lab listens on at most 1000"), "{error:.300}");
     let from = |ports: usize, count: usize| {
         let networks: Vec<String> = (0..count).map(|at| format!("\"10.{}.{}.1\"", at >> 8 & 255, at & 255)).collect();
         parse(&format!("[sensor]\nssh = [{}]\nssh_from = [{}]\n", listed(1..ports + 1), networks.join(",")))

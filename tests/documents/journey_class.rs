@@ -151,7 +151,7 @@ fn an_exercise_is_guessed_wrong_right_and_not_at_all() {
     };
     let guessed = play("a\nz\nb\n");
     assert!(guessed.contains("No, not a) The LOG rule is missing\n"), "{guessed}");
-    assert!(guessed.contains("That is none of the letters."), "{guessed}");
+    assert!(guessed.contains("Type one of the letters."), "{guessed}");
     assert!(guessed.contains("Right.\n"), "{guessed}");
     let revealed = play("");
     assert!(!revealed.contains("Right.") && !revealed.contains("No, "), "{revealed}");

@@ -129,7 +129,7 @@ fn a_ruleset_that_holds_nothing_back_is_told() {
     input.run(&["scan", "--rules", "comments.v4", "--rules6", "nat.v6", "-p", "22"]);
     input.run(&["exec", "--rules", "comments.v4", "--output", "report", "--", "true"]);
     for (file, family) in [("comments.v4", "ipv4"), ("nat.v6", "ipv6")] {
-        let warning = format!("{file} has no rule, and no policy but ACCEPT: over {family} nothing is filtered\n");
+        let warning = format!("{file} has no rules, and only ACCEPT policies: nothing is filtered over {family}\n");
         assert!(input.said.contains(&warning), "{}", input.said);
     }
     assert_eq!(input.said.matches("warning: ").count(), 3, "{}", input.said);

@@ -328,7 +328,7 @@ fn nmap_options_without_effect_are_listed_in_one_line() {
     let words = "-n -Pn -T4 --max-retries 1 -PE --min-rate=100 -p 22 -oG - 203.0.113.10";
     let output = subject.run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
     let (print, talk) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(talk, "without a meaning here, and left out: -T4 --max-retries -PE --min-rate\n");
+    assert_eq!(talk, "ignored, without effect here: -T4 --max-retries -PE --min-rate\n");
     assert!(print.contains("\tPorts: 22/open/tcp//ssh///\n"), "{print}");
 }
 
@@ -338,7 +338,7 @@ fn nmap_options_without_effect_on_a_connect_are_reported() {
     let words = "-sT --badsum --scanflags 0 -p 22 -oG - 203.0.113.10";
     let output = subject.run(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
     let talk = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(talk, "without a meaning for -sT, and left out there: --scanflags --badsum\n");
+    assert_eq!(talk, "ignored for -sT: --scanflags --badsum\n");
 }
 
 /// `-oG /dev/stdout >> file`: the file exists already, and is not replaced.

@@ -8,9 +8,9 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "",
         examples: &[
             Example { purpose: "Can this machine run the lab?", command: "scanlab doctor" },
-            Example { purpose: "See it at work: the built-in scenarios", command: "scanlab demo" },
-            Example { purpose: "Describe a sensor, and write its rules", command: SENSOR },
-            Example { purpose: "Do these rules do what the sensor means?", command: CHECK },
+            Example { purpose: "Run the built-in scenarios", command: "scanlab demo" },
+            Example { purpose: "Describe a sensor and generate its rules", command: SENSOR },
+            Example { purpose: "Check the rules against the sensor file", command: CHECK },
         ],
         statuses: STATUSES,
         files: LAB,
@@ -20,21 +20,21 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "generate",
         examples: &[
             Example {
-                purpose: "Describe a sensor, and look at its rules",
+                purpose: "Describe a sensor and print its rules",
                 command: "printf '[sensor]\\nssh = 32232\\nhoneypot = { SSH = 22 }\\n' > sensor.toml\n\
                           scanlab generate sensor.toml",
             },
             Example {
-                purpose: "Write everything that the Pi needs, with a README of commands to copy",
+                purpose: "Write all files for the Pi, with a README of commands to copy",
                 command: "scanlab generate sensor.toml -o out --force",
             },
         ],
         statuses: WRITER,
         files: &[
-            ("DIR/README.md", "how to try the rules with a way back, keep them over a reboot, undo them"),
+            ("DIR/README.md", "how to test the rules with a rollback timer, keep them after a reboot, remove them"),
             ("DIR/rules.v4, DIR/rules.v6", "for iptables-restore and ip6tables-restore"),
             ("DIR/etc/network/if-pre-up.d/iptables", "loads both where ifupdown brings up the network"),
-            ("DIR/etc/systemd/network/00-mac.link", "the MAC address, when the sensor has one"),
+            ("DIR/etc/systemd/network/00-mac.link", "the MAC address, if the sensor file has one"),
         ],
         see_also: &["iptables-restore(8)", "iptables-apply(8)", "interfaces(5)", "systemd.link(5)"],
     },
@@ -42,9 +42,9 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "check",
         examples: &[
             Example { purpose: "The rules that the sensor generates", command: "scanlab check sensor.toml" },
-            Example { purpose: "Files that are about to be deployed", command: CHECK },
+            Example { purpose: "Rules that you want to deploy", command: CHECK },
             Example {
-                purpose: "Everything that was checked, dead rules and doubtful ones as well",
+                purpose: "Every check, unreachable rules and lint findings",
                 command: "scanlab check sensor.toml --verbose",
             },
         ],
@@ -52,7 +52,7 @@ pub const CHAPTERS: [Chapter; 17] = [
             ("0", "safe to deploy"),
             ("1", "do not deploy: at least one reason"),
             ("2", "bad input: usage, sensor, .link file, or a ruleset that iptables refuses"),
-            ("3", "cannot tell: nothing is wrong, but not everything could be checked; or could not measure"),
+            ("3", "cannot tell: no problem was found, but not everything could be checked; or could not measure"),
         ],
         files: LAB,
         see_also: NETFILTER,
@@ -62,7 +62,7 @@ pub const CHAPTERS: [Chapter; 17] = [
         examples: &[
             Example { purpose: "All built-in scenarios", command: "scanlab demo" },
             Example {
-                purpose: "Those whose title has the words MAC address, with every check",
+                purpose: "Scenarios with MAC address in the title, with every check",
                 command: "scanlab demo --filter 'MAC address' --verbose",
             },
         ],
@@ -74,12 +74,12 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "run",
         examples: &[
             Example {
-                purpose: "A scenario of your own: that is a sensor, or a ruleset, with a title",
+                purpose: "Write a scenario (a title, and a sensor or a ruleset), and run it",
                 command: "printf 'title = \"SSH only\"\\n[sensor]\\nssh = 32232\\n' > scenario.toml\n\
                           scanlab run scenario.toml",
             },
             Example {
-                purpose: "In CI: fails below 90 % coverage, and leaves reports",
+                purpose: "In CI: fail below 90 % coverage, and write reports",
                 command: "scanlab run scenario.toml --min-coverage 90 --report junit=scanlab.xml",
             },
         ],
@@ -91,26 +91,26 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "scan",
         examples: &[
             Example {
-                purpose: "What do a SYN scan and an Xmas scan see?",
+                purpose: "A SYN scan and an Xmas scan",
                 command: "scanlab scan --rules out/rules.v4 -sS -sX -p 22,80,443 --listen 22",
             },
             Example {
-                purpose: "Of the rules of this machine",
+                purpose: "The rules of this machine",
                 command: "iptables-save | scanlab scan --rules - -p 1-1024",
             },
             Example {
-                purpose: "As nmap would print it, and its XML to a file",
+                purpose: "The output of nmap, and its XML in a file",
                 command: "scanlab scan --rules out/rules.v4 -sS -p 22,80 --format nmap -oX scan.xml",
             },
             Example {
-                purpose: "Which rules no packet can reach, as a page and for code scanning as well",
+                purpose: "Unreachable rules, also as a page and for code scanning",
                 command: "scanlab scan --rules out/rules.v4 -p 22 --trace \\\n\
                           \x20   --report html=scan.html --report sarif=scan.sarif",
             },
         ],
         statuses: &[
-            ("0", "the scan was made, whatever it saw"),
-            ("1", "--iptables both: the two flavours do not do the same"),
+            ("0", "the scan was made, whatever its results"),
+            ("1", "--iptables both: the two flavours differ"),
             BAD_INPUT,
             NOT_MEASURED,
         ],
@@ -121,11 +121,11 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "exec",
         examples: &[
             Example {
-                purpose: "nmap itself, and what the ruleset made of each of its frames",
+                purpose: "Run nmap, and show how each of its frames was treated",
                 command: "scanlab exec --rules out/rules.v4 -- nmap -n -sX -p 22,80 203.0.113.10",
             },
             Example {
-                purpose: "A visit with curl, every frame of it in a file for Wireshark",
+                purpose: "Run curl, and write every frame to a file for Wireshark",
                 command: "scanlab exec --sensor sensor.toml --pcap visit.pcapng -- \\\n\
                           \x20   curl -s --max-time 1 http://203.0.113.10",
             },
@@ -137,14 +137,14 @@ pub const CHAPTERS: [Chapter; 17] = [
     Chapter {
         command: "mutate",
         examples: &[
-            Example { purpose: "A scenario, and the mistakes that it would not notice", command: MUTATE },
+            Example { purpose: "List the mistakes that a scenario does not notice", command: MUTATE },
             Example {
-                purpose: "In CI: fail when it notices less than half of them",
+                purpose: "In CI: fail if it notices less than half of them",
                 command: "scanlab mutate ssh.toml --min-score 50 --format json > mutants.json",
             },
         ],
         statuses: &[
-            ("0", "done; with --min-score: the score is as high as was asked for"),
+            ("0", "done; with --min-score: the score is high enough"),
             ("1", "the score is lower than --min-score"),
             BAD_INPUT,
             ("3", "could not measure, or mutants that were not judged leave the score open"),
@@ -156,14 +156,14 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "record",
         examples: &[
             Example {
-                purpose: "Write down what these rules do today, and hold them to it",
+                purpose: "Record what these rules do today, and test it",
                 command: "scanlab record --rules out/rules.v4 --rules6 out/rules.v6 \\\n\
                           \x20   --listen 22,32232 -o today.toml --force\n\
                           scanlab run today.toml",
             },
-            Example { purpose: "Look at it first", command: "scanlab record --rules ssh.v4 --listen 22" },
+            Example { purpose: "Print the scenario", command: "scanlab record --rules ssh.v4 --listen 22" },
         ],
-        statuses: &[("0", "the scenario is written, and was played once"), BAD_INPUT, NOT_MEASURED],
+        statuses: &[("0", "the scenario was written, and was run once"), BAD_INPUT, NOT_MEASURED],
         files: LAB,
         see_also: NETFILTER,
     },
@@ -171,20 +171,20 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "diff",
         examples: &[
             Example {
-                purpose: "What would change for a packet?",
+                purpose: "Compare two rulesets",
                 command: "sed 's/--dport 22/--dport 23/' ssh.v4 > new.v4\n\
                           scanlab diff ssh.v4 new.v4",
             },
             Example {
-                purpose: "Both families of two folders, for a program to read",
+                purpose: "Both families of two folders, as JSON",
                 command: "scanlab diff out out --format json > difference.json",
             },
         ],
         statuses: &[
-            ("0", "no packet tells the two apart"),
-            ("1", "something behaves differently"),
+            ("0", "no packet is treated differently"),
+            ("1", "there is a difference"),
             BAD_INPUT,
-            ("3", "could not measure, or the two may differ in what was not tried"),
+            ("3", "could not measure, or packets that were not tried may be treated differently"),
         ],
         files: LAB,
         see_also: NETFILTER,
@@ -193,12 +193,12 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "teach",
         examples: &[
             Example { purpose: "What is an Xmas scan?", command: "scanlab teach xmas" },
-            Example { purpose: "The same in IPv6, with rules of your own", command: TEACH },
+            Example { purpose: "The same over IPv6, with your own rules", command: TEACH },
             Example { purpose: "Find the mistake in a ruleset", command: "scanlab teach --exercise 1 < /dev/null" },
         ],
         statuses: &[
-            ("0", "the lesson was held"),
-            ("2", "there is no such technique or exercise, or the input is wrong"),
+            ("0", "success"),
+            ("2", "bad input: usage, technique, exercise, sensor, or a ruleset that iptables refuses"),
             NOT_MEASURED,
         ],
         files: LAB,
@@ -208,11 +208,11 @@ pub const CHAPTERS: [Chapter; 17] = [
         command: "schema",
         examples: &[
             Example {
-                purpose: "For an editor that completes scenarios, beside the files",
+                purpose: "For an editor that completes scenarios, next to the files",
                 command: "scanlab schema scenario > scenario.schema.json",
             },
             Example {
-                purpose: "For a program that reads results",
+                purpose: "For programs that read results",
                 command: "scanlab schema result > result.schema.json",
             },
         ],
@@ -223,28 +223,28 @@ pub const CHAPTERS: [Chapter; 17] = [
     Chapter {
         command: "doctor",
         examples: &[
-            Example { purpose: "What is missing, and the command that fixes it", command: "scanlab doctor" },
+            Example { purpose: "List what is missing, with the command that fixes it", command: "scanlab doctor" },
             Example {
-                purpose: "Before anything else in a script",
+                purpose: "As the first step of a script",
                 command: "scanlab doctor > doctor.txt || cat doctor.txt",
             },
         ],
-        statuses: &[("0", "this machine can run the lab"), ("3", "it cannot: what is missing is named")],
+        statuses: &[("0", "this machine can run the lab"), ("3", "it cannot; the output lists what is missing")],
         files: LAB,
         see_also: &["capabilities(7)", "user_namespaces(7)", "iptables(8)"],
     },
     Chapter {
         command: "selftest",
         examples: &[
-            Example { purpose: "Can the instrument be fooled on this machine?", command: "scanlab selftest" },
+            Example { purpose: "Inject faults into the lab of this machine", command: "scanlab selftest" },
             Example {
-                purpose: "The same without the kernel's log, for a program to read",
+                purpose: "The same without the kernel's log, as JSON",
                 command: "scanlab selftest --capture nflog --format json",
             },
         ],
         statuses: &[
             ("0", "every fault was caught, or changed no verdict"),
-            ("1", "the instrument was fooled, or never met a fault that was planted"),
+            ("1", "a fault went unnoticed, or the lab never met a fault that was planted"),
             ("3", "could not measure: no lab here, or a fault cannot be planted here"),
         ],
         files: LAB,
@@ -253,21 +253,21 @@ pub const CHAPTERS: [Chapter; 17] = [
     Chapter {
         command: "vendor",
         examples: &[
-            Example { purpose: "Which vendor does a MAC address show?", command: "scanlab vendor b8:27:eb:12:34:56" },
+            Example { purpose: "Look up one MAC address", command: "scanlab vendor b8:27:eb:12:34:56" },
             Example {
-                purpose: "Those of this machine",
+                purpose: "All MAC addresses of this machine",
                 command: "cat /sys/class/net/*/address | xargs scanlab vendor",
             },
         ],
         statuses: WRITER,
-        files: &[("/sys/class/net/NAME/address", "where Linux tells the MAC address of an interface")],
+        files: &[("/sys/class/net/NAME/address", "the MAC address of each interface")],
         see_also: &["nmap(1)", "systemd.link(5)"],
     },
     Chapter {
         command: "man",
         examples: &[
             Example { purpose: "Read the page of a command", command: "scanlab man run > run.1 && man ./run.1" },
-            Example { purpose: "Install all pages for yourself", command: "scanlab man -o ~/.local/share/man/man1" },
+            Example { purpose: "Install all pages for your user", command: "scanlab man -o ~/.local/share/man/man1" },
         ],
         statuses: WRITER,
         files: &[("DIR/scanlab.1, DIR/scanlab-COMMAND.1", "a page for the program, and one for each command")],
@@ -278,7 +278,7 @@ pub const CHAPTERS: [Chapter; 17] = [
         examples: &[
             Example { purpose: "In this bash", command: "eval \"$(scanlab completions bash)\"" },
             Example {
-                purpose: "In every bash of yours",
+                purpose: "In every bash session",
                 command: "echo 'eval \"$(scanlab completions bash)\"' >> ~/.bashrc",
             },
             Example {
@@ -287,7 +287,7 @@ pub const CHAPTERS: [Chapter; 17] = [
                           scanlab completions fish > ~/.config/fish/completions/scanlab.fish",
             },
             Example {
-                purpose: "In zsh, for everybody (as root)",
+                purpose: "In zsh, for all users (as root)",
                 command: "mkdir -p /usr/local/share/zsh/site-functions\n\
                           scanlab completions zsh > /usr/local/share/zsh/site-functions/_scanlab",
             },
@@ -314,7 +314,7 @@ const TEACH: &str = "scanlab teach syn -6 --rules6 out/rules.v6";
 
 const BAD_INPUT: (&str, &str) = ("2", "bad input: usage, scenario, sensor, or a ruleset that iptables refuses");
 
-const NOT_MEASURED: (&str, &str) = ("3", "could not measure: no privilege, TUN or iptables, a blind instrument, loss");
+const NOT_MEASURED: (&str, &str) = ("3", "could not measure: privilege, TUN or iptables missing, or data lost");
 
 /// The exit statuses of most commands.
 const STATUSES: &[(&str, &str)] = &[("0", "all as expected"), ("1", "at least one mismatch"), BAD_INPUT, NOT_MEASURED];
@@ -324,11 +324,11 @@ const WRITER: &[(&str, &str)] = &[("0", "done"), ("2", "bad input, or a file tha
 
 /// The files that a lab uses.
 const LAB: &[(&str, &str)] = &[
-    ("/dev/net/tun", "where the lab gets its interface from"),
-    ("/dev/kmsg", "the kernel's log, in which lines are looked for with --capture kmsg"),
+    ("/dev/net/tun", "the device of the lab's interface"),
+    ("/dev/kmsg", "the kernel's log, read with --capture kmsg"),
     (
         "/proc/sys/net/netfilter/nf_log_all_netns",
-        "lets namespaces write to that log: on while a lab reads it, then as it was",
+        "lets namespaces write to that log; on while a lab reads it, then restored",
     ),
 ];
 

@@ -23,7 +23,7 @@ scanlab proves what a firewall ruleset does, by asking the real kernel.
 
 Try:  scanlab doctor       can this machine run the lab?
       scanlab demo         the built-in scenarios
-      scanlab scan --help  what a scan sees of your rules
+      scanlab scan --help  scan a ruleset, as nmap would
       scanlab --help       all commands";
 
 /// The options of `scanlab man`.
@@ -85,7 +85,7 @@ fn page<'a>(pages: &'a [ManualPage], command: Option<&str>) -> Result<&'a Manual
 
 fn write(pages: &[ManualPage], folder: &Path) -> Result<()> {
     const HINT: &str = "name a folder that you may write to";
-    let unwritable = |error| InputError::new(format!("cannot make {}: {error}", folder.display()), HINT);
+    let unwritable = |error| InputError::new(format!("cannot create {}: {error}", folder.display()), HINT);
     make_folders(folder).map_err(unwritable)?;
     for page in pages {
         let mut file = AtomicFile::begin(&folder.join(&page.file), HINT)?;

@@ -82,7 +82,7 @@ fn ending(command: &Command, chapter: &Chapter) -> Roff {
     }
     roff.control("SH", ["FILES"]);
     if chapter.files.is_empty() {
-        roff.text([roman("None but those that are named.")]);
+        roff.text([roman("Only the files in its arguments.")]);
     }
     chapter.files.iter().for_each(|(path, meaning)| entry(&mut roff, path, meaning));
     roff.control("SH", ["SEE ALSO"]);

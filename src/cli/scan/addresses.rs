@@ -66,7 +66,10 @@ pub fn check_addresses(addresses: &Addresses, family: Family) -> Result<()> {
     };
     let unusable = [host, prober].into_iter().find(is_of_all);
     let problem = match unusable {
-        Some(address) => format!("{address} is the network itself, or its broadcast address, and no host's"),
+        Some(address) => format!(
+            "{address} is the address of the network, or its broadcast address, not that of a \
+                                  host"
+        ),
         None if host == prober => format!("host and prober have the same address, {host}"),
         None if !link.contains(prober) => {
             format!("the prober {prober} is not in the host's network {host}/{}", link.length())

@@ -50,7 +50,7 @@ impl EvasionArguments {
         let Some(stray) = stray else { return Ok(()) };
         let scanned = families.iter().map(Family::to_string).collect::<Vec<_>>().join(" and ");
         let hint = "name an address of the family that is scanned; -4 and -6 choose it";
-        Err(InputError::new(format!("{stray} takes no part in a scan over {scanned}"), hint).into())
+        Err(InputError::new(format!("{stray} is not used in a scan over {scanned}"), hint).into())
     }
 
     /// Prints the options that a connect scan ignores. Its packets are the kernel's own (nmap reference guide, `-sT`),
@@ -60,15 +60,12 @@ impl EvasionArguments {
         let without_effect: Vec<&str> =
             given.into_iter().filter_map(|(option, given)| given.then_some(option)).collect();
         if techniques.contains(&Technique::Connect) && !without_effect.is_empty() {
-            crate::cli::eprint_notice(&format!(
-                "without a meaning for -sT, and left out there: {}",
-                without_effect.join(" ")
-            ));
+            crate::cli::eprint_notice(&format!("ignored for -sT: {}", without_effect.join(" ")));
         }
     }
 }
 
 fn parse_port(text: &str) -> Result<Port, String> {
     let parsed: Result<u16, _> = text.parse();
-    parsed.map(Port).map_err(|_| format!("`{}` is no port number", text.escape_debug()))
+    parsed.map(Port).map_err(|_| format!("`{}` is not a port number", text.escape_debug()))
 }

@@ -22,9 +22,9 @@ pub(super) enum ScanFormat {
     Grepable,
     /// for programs: schema 1
     Json,
-    /// a page to look at, in one file
+    /// a page for a browser, in one file
     Html,
-    /// SARIF 2.1.0, for code scanning: of --trace what no packet can reach, and lint
+    /// SARIF 2.1.0, for code scanning: unreachable rules and lint findings, with --trace
     Sarif,
 }
 
@@ -50,8 +50,8 @@ impl StandardOutput {
 pub(super) fn standard_format(options: &ScanOptions, outputs: &Outputs) -> Result<StandardOutput> {
     Ok(match (options.format, outputs.standard) {
         (Some(_), Some(_)) => {
-            let problem = "standard output holds one report, not two";
-            return Err(InputError::new(problem, "leave out --format, or name a file in the place of `-`").into());
+            let problem = "standard output can have only one report";
+            return Err(InputError::new(problem, "leave out --format, or name a file in place of `-`").into());
         }
         (None, Some(format)) => StandardOutput::Nmap(format),
         (None | Some(ScanFormat::Table), None) => StandardOutput::Table,
@@ -70,8 +70,8 @@ pub(super) fn check_sarif(options: &ScanOptions) -> Result<()> {
     if !is_sarif || options.trace {
         return Ok(());
     }
-    let hint = "add --trace: SARIF tells, at file and line, which rules no packet can reach, and what lint finds";
-    Err(InputError::new("without --trace a scan has nothing to say in SARIF", hint).into())
+    let hint = "add --trace: SARIF lists unreachable rules and lint findings, at file and line";
+    Err(InputError::new("without --trace a scan has no results for SARIF", hint).into())
 }
 
 pub(super) fn in_file(report: &Report, format: FileFormat) -> String {

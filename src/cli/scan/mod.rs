@@ -62,31 +62,31 @@ pub struct ScanOptions {
     /// Ports, in nmap's syntax: numbers, ranges, names, T: and U:, [only those with a name]
     #[arg(short, long, value_name = "PORTS", default_value = "1-1024", allow_hyphen_values = true)]
     ports: PortSelection,
-    /// Ports that are left out, in the same syntax
+    /// Ports to leave out, in the same syntax
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
     exclude_ports: Option<PortSelection>,
-    /// The 100 ports that are open most often, by nmap's own file
+    /// The 100 ports that are open most often, according to nmap's own file
     #[arg(short = 'F', conflicts_with_all = ["ports", "top_ports"], hide_short_help = true)]
     fast: bool,
-    /// The ports that are open most often, by nmap's own file
+    /// The ports that are open most often, according to nmap's own file
     #[arg(long, value_name = "NUMBER", conflicts_with = "ports", value_parser = clap::value_parser!(u16).range(1..))]
     top_ports: Option<u16>,
     /// Scan over IPv6; with -4 over both
     #[arg(short = '6')]
     ipv6: bool,
-    /// Scan over IPv4, as it is done without -6
+    /// Scan over IPv4, the default
     #[arg(short = '4')]
     ipv4: bool,
-    /// Ports on which something listens, as -p names them; TCP unless U: stands before them
+    /// Listening ports, in the syntax of -p; TCP unless prefixed with U:
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
     listen: Option<PortSelection>,
-    /// The interface that the rules speak of
+    /// The interface on which packets arrive, as the rules name it
     #[arg(long, value_name = "NAME", default_value_t)]
     interface: InterfaceName,
     /// The host's address and prefix length
     #[arg(long, value_name = "ADDRESS/LEN")]
     host_addr: Option<String>,
-    /// The address that the probes come from
+    /// The source address of the probes
     #[arg(long, value_name = "ADDRESS")]
     prober_addr: Option<IpAddr>,
     /// The host's MAC address
@@ -94,16 +94,16 @@ pub struct ScanOptions {
     mac: Mac,
     #[command(flatten)]
     equipment: EquipmentArguments,
-    /// What lies between prober and host: Ethernet frames, or bare IP packets
+    /// The link between prober and host: Ethernet frames, or bare IP packets
     #[arg(long, value_enum, default_value_t = LinkArgument::Tap)]
     link: LinkArgument,
-    /// Look the vendor up in the IEEE's own file or in nmap's
+    /// Look up the vendor in this file, in the IEEE's or nmap's format
     #[arg(long, value_name = "FILE")]
     oui_file: Option<PathBuf>,
-    /// Show the rules that every probe met, and those that no packet can reach
+    /// Show the path of every probe through the rules, and the rules that no packet can reach
     #[arg(long)]
     trace: bool,
-    /// How to report
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<ScanFormat>,
     #[command(flatten)]
@@ -116,16 +116,16 @@ pub struct ScanOptions {
     /// Show reasons in nmap's normal output (table and json always do)
     #[arg(long)]
     reason: bool,
-    /// More of nmap's output; twice: still more
+    /// More of nmap's output; -vv: even more
     #[arg(short = 'v', action = clap::ArgAction::Count)]
     verbosity: u8,
-    /// Report as an nmap that has not asked its neighbours
+    /// Report as nmap does without ARP ping; no effect on probes
     #[arg(long, hide_short_help = true)]
     disable_arp_ping: bool,
     /// The same
     #[arg(long, hide_short_help = true)]
     send_ip: bool,
-    /// Scan with the host's MAC address known, as a router that the host has talked to: nobody looks for the host
+    /// Scan with the host's MAC address known, without asking for it first
     #[arg(long)]
     static_neighbour: bool,
     /// As nmap's -Pn: the host is taken to be up
@@ -136,7 +136,7 @@ pub struct ScanOptions {
     /// Write the log lines to this file as rsyslog would, for psad, fail2ban or CrowdSec
     #[arg(long, value_name = "FILE")]
     syslog: Option<PathBuf>,
-    /// Write every frame to this file, with what became of it as a comment: pcapng, for Wireshark
+    /// Write every frame to this file, with its path and log lines as a comment: pcapng, for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
 }
@@ -253,7 +253,7 @@ fn findings(survey: &PortScan) -> Result<RulesetFindings> {
 /// Fails if both families are to be read from standard input.
 pub(super) fn assert_one_standard_input(named: &BTreeMap<Family, &PathBuf>) -> Result<()> {
     if named.len() == 2 && named.values().all(|path| path.as_os_str() == "-") {
-        return Err(InputError::new("standard input holds one ruleset, not two", "name a file for one of them").into());
+        return Err(InputError::new("standard input can have only one ruleset", "name a file for one of them").into());
     }
     Ok(())
 }

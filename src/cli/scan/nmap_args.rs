@@ -83,10 +83,10 @@ const LEFT_TO_NMAP: [(&str, &str); 35] = [
     ("--mtu", NO_FRAGMENTS),
     ("--osscan-guess", NO_SERVICES),
     ("--osscan-limit", NO_SERVICES),
-    ("--port-ratio", "ports are chosen by number: --top-ports NUMBER"),
+    ("--port-ratio", "choose ports by number: --top-ports NUMBER"),
     ("--proxies", ONE_HOST),
     ("--proxy", ONE_HOST),
-    ("--resume", "a scan takes no longer than reading its report: run it again"),
+    ("--resume", "a scan is fast: run it again"),
     ("--script", NO_SERVICES),
     ("--script-args", NO_SERVICES),
     ("--script-args-file", NO_SERVICES),
@@ -104,9 +104,9 @@ const LEFT_TO_NMAP: [(&str, &str); 35] = [
     ("--versiondb", NO_SERVICES),
 ];
 
-const NO_SERVICES: &str = "scanlab proves what a ruleset lets through: it asks no service and no system what it is";
+const NO_SERVICES: &str = "scanlab tests rulesets: it does not detect services or operating systems";
 const NO_PAYLOAD: &str = "scan probes carry no payload, as nmap's own do not";
-const NO_FRAGMENTS: &str = "probes go out in one piece";
+const NO_FRAGMENTS: &str = "probes are not fragmented";
 const NO_SCTP: &str = "only TCP and UDP are scanned";
 const NO_DECOYS: &str = "all probes come from one address";
 const NO_THIRD_HOST: &str = "there is no third host on the lab's link";
@@ -227,7 +227,7 @@ impl Translation {
             _ if after.bytes().all(|byte| byte == b'v') => 1 + after.len(),
             _ => {
                 return Err(InputError::new(
-                    format!("`-v{}` is no verbosity", after.escape_debug()),
+                    format!("`-v{}` is not a verbosity level", after.escape_debug()),
                     "write -v or -vv",
                 ));
             }
@@ -263,7 +263,7 @@ impl Translation {
                 // The other formats of nmap.
                 let hint =
                     if matches!(letter, "S" | "H" | "M") { left_to_nmap(&option, hint) } else { hint.to_owned() };
-                return Err(InputError::new(format!("{option} is no output of scanlab"), hint));
+                return Err(InputError::new(format!("{option} is not an output option of scanlab"), hint));
             }
         };
         self.renamed(&format!("-o{letter}"), option, attached, rest)
@@ -273,7 +273,7 @@ impl Translation {
         const NAMES: [&str; 6] = ["paranoid", "sneaky", "polite", "normal", "aggressive", "insane"];
         let template = value("-T", after, rest)?.to_string_lossy().to_lowercase();
         if !NAMES.contains(&&*template) && !matches!(&*template, "0" | "1" | "2" | "3" | "4" | "5") {
-            let problem = format!("`-T {}` is no timing template", template.escape_debug());
+            let problem = format!("`-T {}` is not a timing template", template.escape_debug());
             return Err(InputError::new(problem, format!("use 0 to 5, or {}", NAMES.join(", "))));
         }
         self.leave_out(&format!("-T{template}"));
@@ -320,7 +320,7 @@ fn refused_for_nmap(option: &str, why: &str) -> InputError {
 }
 
 fn refused(option: &str, why: &str) -> InputError {
-    InputError::new(format!("{option} is no option of scanlab"), why)
+    InputError::new(format!("{option} is not an option of scanlab"), why)
 }
 
 #[cfg(test)]
@@ -367,7 +367,7 @@ mod tests {
         let short = ["-A", "-O", "-D", "-f", "-b", "-iL", "-iR", "-oS", "-oH", "-oM"];
         for option in short.into_iter().chain(LEFT_TO_NMAP.map(|(option, _)| option)) {
             let InputError { problem, hint, .. } = translate([option.into()], |_| false).expect_err(option);
-            assert!(problem.starts_with(&format!("{option} is no o")), "{problem}");
+            assert!(problem.starts_with(&format!("{option} is not an o")), "{problem}");
             let nmaps = if option == "--decoys" { "-D" } else { option };
             let hint = hint.unwrap_or_default();
             assert!(hint.contains(&format!("scanlab exec --rules FILE -- nmap {nmaps} ...")), "{option}: {hint}");
@@ -376,10 +376,10 @@ mod tests {
 
     #[test]
     fn nmap_arguments_without_a_meaning_are_refused() {
-        assert_eq!(translated("-nDRND:3"), "! -D is no option of scanlab");
-        assert_eq!(translated("-oS x"), "! -oS is no output of scanlab");
-        assert_eq!(translated("-T7"), "! `-T 7` is no timing template");
-        assert_eq!(translated("-vv6"), "! `-vv6` is no verbosity");
+        assert_eq!(translated("-nDRND:3"), "! -D is not an option of scanlab");
+        assert_eq!(translated("-oS x"), "! -oS is not an output option of scanlab");
+        assert_eq!(translated("-T7"), "! `-T 7` is not a timing template");
+        assert_eq!(translated("-vv6"), "! `-vv6` is not a verbosity level");
         assert_eq!(translated("-oX"), "! -oX has no value");
         assert_eq!(translated("--max-retries"), "! --max-retries has no value");
     }

@@ -34,8 +34,8 @@ pub struct NmapReportFacts<'a> {
 /// If there are several techniques of one protocol.
 pub fn check_techniques(techniques: &[Technique]) -> Result<()> {
     if let Some(technique) = techniques.iter().find(|technique| !technique.has_ports()) {
-        let problem = format!("a report of nmap holds ports, and {} asks for none", technique.profile().nmap);
-        return Err(InputError::new(problem, "report with --format table or --format json").into());
+        let problem = format!("nmap's formats report ports, and {} has none", technique.profile().nmap);
+        return Err(InputError::new(problem, "use --format table or --format json").into());
     }
     let tcp: Vec<&str> = techniques
         .iter()
@@ -45,8 +45,8 @@ pub fn check_techniques(techniques: &[Technique]) -> Result<()> {
     if tcp.len() < 2 {
         return Ok(());
     }
-    let problem = format!("a report of nmap holds one TCP technique, not {}", tcp.join(" and "));
-    Err(InputError::new(problem, "name one of them, or report with --format table or --format json").into())
+    let problem = format!("nmap's formats can report only one TCP technique, not {}", tcp.join(" and "));
+    Err(InputError::new(problem, "name one of them, or use --format table or --format json").into())
 }
 
 /// nmap scans one host at a time, and a host is an address.
@@ -57,8 +57,8 @@ pub fn check_families(families: &[Family]) -> Result<()> {
     if families.len() < 2 {
         return Ok(());
     }
-    let hint = "leave out -4 or -6, or report with --format table or --format json";
-    Err(InputError::new("a report of nmap holds the ports of one address, not of two", hint).into())
+    let hint = "leave out -4 or -6, or use --format table or --format json";
+    Err(InputError::new("nmap's formats can report the ports of only one address", hint).into())
 }
 
 /// The report.

@@ -56,7 +56,7 @@ impl OutputArguments {
             if path.as_os_str() != "-" {
                 outputs.drafts.push((format, AtomicFile::begin(&path, "name a file that you may write to")?));
             } else if outputs.standard.replace(format).is_some() {
-                return Err(InputError::new("standard output holds one report, not two", "name a file for one").into());
+                return Err(InputError::new("standard output can have only one report", "name a file for one").into());
             }
         }
         Ok(outputs)

@@ -157,7 +157,7 @@ fn check_family(rulesets: &[(Family, Source)], family: Family) -> Result<()> {
         return Ok(());
     }
     let hint = family.pick("add --rules FILE, or scan over IPv6 with -6", "add --rules6 FILE, or leave out -6");
-    Err(InputError::new(format!("no {family} ruleset is named, so nothing would be proved"), hint).into())
+    Err(InputError::new(format!("no {family} ruleset is given, so there is nothing to scan"), hint).into())
 }
 
 /// nmap's command line ends with the targets; the lab has one host only.
@@ -178,7 +178,7 @@ fn check_target(options: &ScanOptions, addresses: &Addresses, families: &[Family
 /// The ports that are to be scanned.
 fn ports(options: &ScanOptions, techniques: &[Technique], services: &KnownServices) -> Result<SelectedPorts> {
     let resolve = |selection: &PortSelection| -> Result<SelectedPorts> {
-        let hint = "names are those of nmap's nmap-services or of /etc/services";
+        let hint = "names come from nmap's nmap-services or /etc/services";
         Ok(selection.resolve(&services.file).map_err(|error| InputError::new(error, hint))?)
     };
     let chosen = match options.top_ports.or(options.fast.then_some(FAST)) {
@@ -193,7 +193,7 @@ fn ports(options: &ScanOptions, techniques: &[Technique], services: &KnownServic
         let protocol = technique.protocol();
         if technique.has_ports() && ports.ports(protocol).is_empty() {
             let problem = format!("no {protocol} port is left for {}", technique.profile().nmap);
-            return Err(InputError::new(problem, "look at -p and --exclude-ports").into());
+            return Err(InputError::new(problem, "check -p and --exclude-ports").into());
         }
     }
     Ok(ports)
@@ -207,7 +207,7 @@ fn rulesets(options: &ScanOptions) -> Result<Vec<(Family, Source)>> {
     let named: BTreeMap<Family, &PathBuf> =
         named.into_iter().filter_map(|(family, path)| Some((family, path.as_ref()?))).collect();
     if named.is_empty() {
-        return Err(InputError::new("no ruleset is named", "add --rules FILE, --rules6 FILE, or both").into());
+        return Err(InputError::new("no ruleset is given", "add --rules FILE, --rules6 FILE, or both").into());
     }
     assert_one_standard_input(&named)?;
     named.into_iter().map(|(family, path)| Ok((family, read(path)?))).collect()

@@ -15,16 +15,16 @@ pub enum FileFormat {
     Table,
     /// for programs: schema 1
     Json,
-    /// a page to look at, in one file
+    /// a page for a browser, in one file
     Html,
-    /// SARIF 2.1.0, for code scanning: of --trace what no packet can reach, and lint
+    /// SARIF 2.1.0, for code scanning: unreachable rules and lint findings, with --trace
     Sarif,
 }
 
 /// Which files.
 #[derive(Debug, Args)]
 pub struct ScanReportArguments {
-    /// Report to a file as well, as table, json, html or sarif; as often as you like
+    /// Also write a report to FILE, as table, json, html or sarif; repeatable
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = scan_destination)]
     destinations: Vec<ReportTarget<FileFormat>>,
 }
@@ -59,8 +59,8 @@ fn not_of_a_scan(format: &str) -> Option<String> {
     }
     if RunFormat::from_str(format, true).is_ok() {
         return Some(format!(
-            "{format} tells what came of expectations, and a scan has none (hint: `scanlab run` and `scanlab check` have \
-             them; a scan is told as {of_a_scan})"
+            "{format} reports the results of expectations, and a scan has none (hint: use `scanlab run` or `scanlab \
+             check`; the formats of a scan are {of_a_scan})"
         ));
     }
     let option =

@@ -12,7 +12,7 @@ pub(super) fn technique_names() -> String {
 pub(super) fn technique_letters() -> String {
     let options = Technique::ALL.map(|technique| technique.profile().nmap);
     let letters: Vec<&str> = options.into_iter().filter(|option| option.starts_with("-s")).collect();
-    format!("The same in nmap's letters: {}", letters.join(", "))
+    format!("Scan techniques, in nmap's letters: {}", letters.join(", "))
 }
 
 /// The techniques, each once, in the order given; a SYN scan by default, as in nmap.
@@ -24,7 +24,7 @@ pub(super) fn techniques(options: &ScanOptions) -> Result<Vec<Technique>> {
         let unknown = || {
             let known = Technique::ALL.map(|technique| technique.profile().nmap).join(", ");
             let hint = match letter {
-                'V' | 'C' => left_to_nmap(&option, "it asks no service what it is"),
+                'V' | 'C' => left_to_nmap(&option, "it does not detect services"),
                 'n' | 'L' | 'P' => left_to_nmap(&option, "without probes to ports nothing would be proved"),
                 'I' => {
                     left_to_nmap(&option, "all probes come from the prober itself; the lab has no zombie but the host")
@@ -32,7 +32,7 @@ pub(super) fn techniques(options: &ScanOptions) -> Result<Vec<Technique>> {
                 'O' | 'Y' | 'Z' => left_to_nmap(&option, "only TCP, UDP and ICMP echo are scanned"),
                 _ => format!("use {known}"),
             };
-            InputError::new(format!("{} is no scan technique of scanlab", option.escape_debug()), hint)
+            InputError::new(format!("{} is not a scan technique of scanlab", option.escape_debug()), hint)
         };
         techniques.push(found.ok_or_else(unknown)?);
     }

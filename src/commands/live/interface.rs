@@ -82,7 +82,7 @@ async fn default_route(handle: &Handle) -> Result<u32> {
             }
         }
     }
-    let hint = "name the interface that is scanned from outside with --interface";
+    let hint = "name the interface to scan with --interface";
     Err(InputError::new("this machine has no default route, so it is not clear which interface is meant", hint).into())
 }
 

@@ -14,6 +14,6 @@ const FILES: usize = 16;
 ///
 /// If the limit of open files (`ulimit -n`) leaves no room for them.
 pub fn assert_room_for_files() -> Result<()> {
-    let open = |_| File::open("/dev/null").context("open the files that the runtime takes");
+    let open = |_| File::open("/dev/null").context("open the files that the runtime needs");
     (0..FILES).map(open).collect::<Result<Vec<File>>>().map(drop)
 }

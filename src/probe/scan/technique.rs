@@ -185,7 +185,7 @@ impl fmt::Display for Technique {
 
 /// The error for a text that is no technique.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no scan technique: use one of {}", .0.escape_debug(), names())]
+#[error("`{}` is not a scan technique: use one of {}", .0.escape_debug(), names())]
 pub struct TechniqueError(pub String);
 
 fn names() -> String {

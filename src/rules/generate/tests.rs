@@ -311,7 +311,7 @@ fn the_files_of_a_sensor() {
     [Link]
     MACAddressPolicy=none
     MACAddress=00:0c:29:4f:8e:35
-    # No NamePolicy: this file takes the place of 99-default.link, and the rules speak of eth0.
+    # No NamePolicy: this file replaces 99-default.link, and the rules name eth0.
     "#);
     assert!(
         text("README.md").contains("\n    ssh -p 32232 USER@PI\n\n") && text("README.md").contains("00:0c:29:4f:8e:35")

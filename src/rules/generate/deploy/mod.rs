@@ -51,7 +51,7 @@ fn link(host: &Host, mac: Mac) -> String {
          [Link]\n\
          MACAddressPolicy=none\n\
          MACAddress={mac}\n\
-         # No NamePolicy: this file takes the place of 99-default.link, and the rules speak of {interface}.\n"
+         # No NamePolicy: this file replaces 99-default.link, and the rules name {interface}.\n"
     )
 }
 
@@ -82,7 +82,7 @@ fn ssh_sources(sensor: &Sensor) -> String {
         SshFrom::Everywhere => String::new(),
         SshFrom::Networks(networks) => {
             let networks: Vec<String> = networks.iter().map(Network::to_string).collect();
-            format!("    # from {}, and from nowhere else", networks.join(" or "))
+            format!("    # from {} only", networks.join(" or "))
         }
     }
 }
