@@ -475,6 +475,34 @@ fn a_packet_that_one_of_two_matches_may_have_dropped_has_no_path_with_x_tables()
     assert!(text.contains("dropped by a match that cannot read it, line 6 ") && status == Some(0), "{text}");
 }
 
+/// Standard output and error of a scan of three ports with listeners, whose answers meet `TCPMSS` in `chain`, and then a
+/// match that drops all but the first; and the exit status.
+fn with_full_table(chain: &str, backend: &str) -> (String, Option<i32>) {
+    let table = "--hashlimit-htable-size 1 --hashlimit-htable-max 1 --hashlimit-mode srcport --hashlimit-name x";
+    let rules = format!(
+        "*mangle\n-A {chain} -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1400\n\
+         -A POSTROUTING -p tcp -m hashlimit --hashlimit-upto 1/min {table} -j ACCEPT\nCOMMIT\n"
+    );
+    let bench = Bench::new(&rules, &filter("ACCEPT", ""), "22,80,443");
+    let tool = ["nmap", "-n", "-Pn", "-sS", "--max-retries", "0", "-p", "22,80,443", "203.0.113.10"];
+    let output = bench.command(&["--iptables", backend], &tool).output().expect("scanlab starts");
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8_lossy(&text).into_owned(), output.status.code())
+}
+
+#[test]
+fn a_packet_that_a_match_drops_after_tcpmss_is_not_said_to_be_dropped_by_tcpmss() {
+    let _machine = share_the_machine();
+    for (chain, backend) in [("OUTPUT", "nft"), ("OUTPUT", "legacy"), ("POSTROUTING", "nft")] {
+        let (text, status) = with_full_table(chain, backend);
+        let blamed = text.contains("its answer dropped by a match that cannot read it, line 3  -A POSTROUTING");
+        assert!(blamed && status == Some(0), "{chain} {backend}: {text}");
+    }
+    let (text, status) = with_full_table("POSTROUTING", "legacy");
+    let either = text.contains("which of these it was: line 2  -A POSTROUTING") && text.contains("; line 3  -A");
+    assert!(either && status == Some(3), "{text}");
+}
+
 /// x_tables does not trace these paths; an accepted packet leaves the lab's own line.
 #[test]
 fn with_x_tables_verdicts_are_known() {

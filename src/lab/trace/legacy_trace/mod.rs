@@ -409,6 +409,7 @@ impl EventEmitter<'_> {
             _ if name == "TEE" && HOOKS_OUT.contains(&records[index].hook) && !self.goes_on(index) => Code::Unknown,
             _ if STEALS.contains(&name) => Code::Stolen,
             _ if self.goes_on(index) || LETS_PASS.contains(&name) => Code::Accept,
+            _ if self.may_have_dropped(index, name) => Code::Unknown,
             _ if self.is_dropped_by_match() => Code::Continue,
             _ => Code::Drop,
         }

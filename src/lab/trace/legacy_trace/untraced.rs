@@ -13,6 +13,20 @@ const CONTINUES: [&str; 15] = [
     "TEE", "TOS", "TRACE",
 ];
 
+/// Targets that continue, or drop a packet that they cannot change.
+const CONTINUES_OR_DROPS: [&str; 7] = ["DNPT", "ECN", "HL", "SNPT", "TCPMSS", "TCPOPTSTRIP", "TTL"];
+
+/// The chains of a packet that the host sends.
+const SENT: [(u8, &str); 7] = [
+    (OUTPUT, "raw"),
+    (OUTPUT, "mangle"),
+    (OUTPUT, "nat"),
+    (OUTPUT, "filter"),
+    (OUTPUT, "security"),
+    (POSTROUTING, "mangle"),
+    (POSTROUTING, "nat"),
+];
+
 /// A rule, or the place after the last one of a chain: the chain, and the rule's index.
 type Place = (ChainOffset, usize);
 
@@ -32,10 +46,18 @@ impl EventEmitter<'_> {
         !self.suspects().is_empty()
     }
 
+    /// True if the line is the last one, and its target, or a match after it, may have dropped the packet.
+    pub(super) fn may_have_dropped(&self, index: usize, name: &str) -> bool {
+        index + 1 == self.packet.records.len() && CONTINUES_OR_DROPS.contains(&name) && self.is_dropped_by_match()
+    }
+
     /// Emits the drop by a match, or all rules that may have caused it.
     pub(super) fn dropped_by_match(&self, each: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
         let suspects = self.suspects();
-        let verdict = if suspects.len() == 1 { Code::Drop } else { Code::Unknown };
+        let last = self.packet.records.last().and_then(|last| self.decision(last));
+        let is_target_suspect =
+            matches!(last, Some(RuleVerdict::Extension(name)) if CONTINUES_OR_DROPS.contains(&name.as_str()));
+        let verdict = if suspects.len() == 1 && !is_target_suspect { Code::Drop } else { Code::Unknown };
         for (place, index) in suspects {
             let (table, chain) = (&self.tables[place.table], &self.tables[place.table].chains[place.chain]);
             let handle = Some(place.before + index as u64 + 1);
@@ -72,7 +94,11 @@ impl EventEmitter<'_> {
         }
         match self.decision(last) {
             Some(RuleVerdict::Accept) => Next::Table,
-            Some(RuleVerdict::Extension(name)) if !CONTINUES.contains(&name.as_str()) => Next::Decided,
+            Some(RuleVerdict::Extension(name))
+                if !CONTINUES.contains(&name.as_str()) && !CONTINUES_OR_DROPS.contains(&name.as_str()) =>
+            {
+                Next::Decided
+            }
             Some(RuleVerdict::Drop | RuleVerdict::Queue) | None => Next::Decided,
             _ => self.next_rule(last).map_or(Next::Decided, Next::Rule),
         }
@@ -105,22 +131,24 @@ impl EventEmitter<'_> {
     fn next_tables(&self) -> Vec<Place> {
         let hook = self.hook();
         let order = match hook {
-            INPUT => ["mangle", "filter", "security", "nat"].as_slice(),
-            _ => &["raw", "mangle", "nat", "filter", "security"],
+            INPUT => [(INPUT, "mangle"), (INPUT, "filter"), (INPUT, "security"), (INPUT, "nat")].as_slice(),
+            PREROUTING => &[(PREROUTING, "raw"), (PREROUTING, "mangle"), (PREROUTING, "nat")],
+            _ => &SENT,
         };
-        let last = self.packet.records.last().filter(|line| line.hook == hook);
-        let met = last.and_then(|line| order.iter().position(|name| *name == self.tables[line.place.table].name));
+        let is_at =
+            |line: &TraceLine, place: &(u8, &str)| (line.hook, self.tables[line.place.table].name.as_str()) == *place;
+        let met = self.packet.records.last().and_then(|line| order.iter().position(|place| is_at(line, place)));
         let mut found = Vec::new();
-        for name in &order[met.map_or(0, |met| met + 1)..] {
+        for (hook, name) in &order[met.map_or(0, |met| met + 1)..] {
             let family = self.packet.family;
             let Some(at) = self.tables.iter().position(|table| table.family == family && table.name == *name) else {
                 continue;
             };
             // Conntrack is between raw and the other tables, and may drop a packet, too.
-            if hook != INPUT && *name != "raw" && self.has_conntrack && self.packet.conntrack.is_none() {
+            if *hook != INPUT && *name != "raw" && self.has_conntrack && self.packet.conntrack.is_none() {
                 break;
             }
-            let Some(place) = self.beginning(at, HOOKS[usize::from(hook)]) else { continue };
+            let Some(place) = self.beginning(at, HOOKS[usize::from(*hook)]) else { continue };
             found.push(place);
             if *name != "nat" {
                 break;
@@ -147,6 +175,10 @@ impl EventEmitter<'_> {
         Some((ChainOffset { table, chain, before }, 0))
     }
 }
+
+/// The hooks `NF_INET_LOCAL_OUT` and `NF_INET_POST_ROUTING`.
+const OUTPUT: u8 = HOOKS_OUT[0];
+const POSTROUTING: u8 = HOOKS_OUT[1];
 
 /// The hook `NF_INET_PRE_ROUTING`.
 const PREROUTING: u8 = 0;
