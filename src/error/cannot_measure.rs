@@ -45,10 +45,12 @@ pub enum CannotMeasure {
         said: String,
     },
     /// A program that the lab runs is not installed.
-    #[error("{program} is not installed (hint: `apt-get install iptables`)")]
+    #[error("{program} is not installed (hint: `apt-get install {package}`)")]
     NoProgram {
         /// Its name.
         program: String,
+        /// The package of Debian that has it.
+        package: &'static str,
     },
     /// A program failed for a reason of its own, so nothing is known of the ruleset.
     #[error(

@@ -31,10 +31,12 @@
 //! - `probing::sessions` holds connections while rules are loaded.
 //! - `tool::relay` puts a real tool (`tool::running_tool`) in the place of the prober, in a namespace of its own
 //!   (`tool::tool_side`).
+//! - `git` reads files at a revision of a repository.
 //! - `fault` is for the self-test only: it makes one of the other modules fail on purpose.
 
 mod building;
 mod fault;
+mod git;
 mod host;
 mod log;
 mod probing;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 pub use fault::{Fault, Sabotage};
+pub use git::Revision;
 pub use host::confined::Walls;
 pub use host::files::assert_room_for_files;
 pub use host::interface::DEVICE as TUN_DEVICE;

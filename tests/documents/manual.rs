@@ -61,6 +61,10 @@ fn pasted(home: &Path, script: &str) -> Output {
     shell.output().expect("run bash")
 }
 
+/// Makes the folder a repository.
+const COMMIT: &str =
+    "git init --quiet && git add ssh.v4 && git -c user.name=a -c user.email=a@example.org commit --quiet --message=a";
+
 /// Examples that take long and are run elsewhere: where, and the command there.
 const RUN_ELSEWHERE: [(&str, &str, &str); 2] = [
     ("scanlab selftest\n", ".ci/run", "/debug/scanlab\" selftest\n"),
@@ -91,6 +95,9 @@ fn every_example_of_help_can_be_pasted() {
         for script in scripts {
             if is_run_elsewhere(&script) || !done.insert(script.clone()) {
                 continue;
+            }
+            if script.contains("--git ") {
+                pasted(home.path(), COMMIT);
             }
             let output = pasted(home.path(), &script);
             // If two rulesets differ, the status is 1, as with diff(1).

@@ -12,6 +12,7 @@ mod ci_commands;
 mod cli;
 mod conntrack;
 mod diff_formats;
+mod diff_git;
 mod exec;
 mod explanations;
 mod failures;

@@ -179,6 +179,10 @@ pub const CHAPTERS: [Chapter; 17] = [
                 purpose: "Both families of two folders, as JSON",
                 command: "scanlab diff out out --format json > difference.json",
             },
+            Example {
+                purpose: "What does this branch change?",
+                command: "scanlab diff --git HEAD ssh.v4 --format markdown > comment.md",
+            },
         ],
         statuses: &[
             ("0", "no packet is treated differently"),

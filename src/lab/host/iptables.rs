@@ -312,7 +312,7 @@ fn line_number(text: &str) -> Option<usize> {
 fn find_program(name: &str, path: &str) -> Result<PathBuf> {
     let folders = path.split(':').chain(SYSTEM_FOLDERS.split(':')).filter(|folder| folder.starts_with('/'));
     let found = folders.map(|folder| Path::new(folder).join(name)).find(|candidate| candidate.is_file());
-    found.ok_or_else(|| CannotMeasure::NoProgram { program: name.to_owned() }.into())
+    found.ok_or_else(|| CannotMeasure::NoProgram { program: name.to_owned(), package: "iptables" }.into())
 }
 
 /// Parses `iptables-restore v1.8.9 (nf_tables)`; before 1.8 there was one flavour, and no parenthesis. `None` for any

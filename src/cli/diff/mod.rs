@@ -1,5 +1,7 @@
 //! `scanlab diff`: the differences in behaviour between two rulesets.
 
+mod at_revision;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,10 +21,15 @@ use crate::text::ci_escape::Inert;
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct DiffOptions {
-    /// Before: an iptables-save file, a sensor (.toml), or a folder with rules.v4 and rules.v6
+    /// Before: an iptables-save file, a sensor (.toml), or a folder with rules.v4 and rules.v6; with --git, both
+    /// before and after
     a: PathBuf,
-    /// After: the same kinds of files
-    b: PathBuf,
+    /// After: the same kinds of files; with --git, a second file, such as that for IPv6
+    #[arg(required_unless_present = "git")]
+    b: Option<PathBuf>,
+    /// Compare the files as they are with those at a revision of their git repository, such as HEAD or origin/main
+    #[arg(long, value_name = "REV", conflicts_with = "v6")]
+    git: Option<String>,
     /// The ip6tables-save files of both, if A and B are files for IPv4
     #[arg(long, num_args = 2, value_names = ["A6", "B6"])]
     v6: Vec<PathBuf>,
@@ -97,7 +104,11 @@ fn sides(options: &DiffOptions) -> Result<[Side; 2]> {
         [a, b] => [Some(a.as_path()), Some(b.as_path())],
         _ => [None, None],
     };
-    Ok([side(&options.a, v6_a)?, side(&options.b, v6_b)?])
+    match (&options.git, &options.b) {
+        (Some(revision), b) => at_revision::sides(revision, [&options.a].into_iter().chain(b)),
+        (None, Some(b)) => Ok([side(&options.a, v6_a)?, side(b, v6_b)?]),
+        (None, None) => unreachable!("the grammar requires B or --git"),
+    }
 }
 
 fn side(path: &Path, v6: Option<&Path>) -> Result<Side> {
@@ -116,28 +127,41 @@ fn rulesets(path: &Path) -> Result<Vec<(Family, Source)>> {
     if path.is_dir() {
         return of_folder(path);
     }
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => of_sensor(path),
-        Some("v6") => Ok(vec![(Family::Ipv6, Source::read(path)?)]),
-        _ => Ok(vec![(Family::Ipv4, Source::read(path)?)]),
-    }
+    of_file(Source::read(path)?)
 }
 
 fn of_folder(folder: &Path) -> Result<Vec<(Family, Source)>> {
-    let files =
-        [(Family::Ipv4, "rules.v4"), (Family::Ipv6, "rules.v6")].map(|(family, name)| (family, folder.join(name)));
+    let files = files_of(folder);
     let there = files.iter().filter(|(_, path)| path.exists());
     let found: Vec<(Family, Source)> =
         there.map(|(family, path)| Ok((*family, Source::read(path)?))).collect::<Result<_>>()?;
     if found.is_empty() {
-        let problem = format!("{} has neither rules.v4 nor rules.v6", folder.display());
-        return Err(InputError::new(problem, "name the ruleset's file").into());
+        return Err(empty(folder).into());
     }
     Ok(found)
 }
 
-fn of_sensor(path: &Path) -> Result<Vec<(Family, Source)>> {
-    let generated = generate::generate(&SensorFile::load(path)?.sensor);
+/// The rulesets of a folder, by their names.
+fn files_of(folder: &Path) -> [(Family, PathBuf); 2] {
+    [(Family::Ipv4, "rules.v4"), (Family::Ipv6, "rules.v6")].map(|(family, name)| (family, folder.join(name)))
+}
+
+fn empty(folder: &Path) -> InputError {
+    InputError::new(format!("{} has neither rules.v4 nor rules.v6", folder.display()), "name the ruleset's file")
+}
+
+/// The rulesets that a file holds.
+fn of_file(file: Source) -> Result<Vec<(Family, Source)>> {
+    match file.name.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => of_sensor(file),
+        Some("v6") => Ok(vec![(Family::Ipv6, file)]),
+        _ => Ok(vec![(Family::Ipv4, file)]),
+    }
+}
+
+fn of_sensor(file: Source) -> Result<Vec<(Family, Source)>> {
+    let path = file.name.clone();
+    let generated = generate::generate(&SensorFile::parse(file)?.sensor);
     let source = |name: &str, text: String| Source { name: path.join(name), text: text.into() };
     Ok(vec![(Family::Ipv4, source("rules.v4", generated.v4)), (Family::Ipv6, source("rules.v6", generated.v6))])
 }
