@@ -1,7 +1,7 @@
 //! `scanlab check`: a ruleset against the intent, before it is deployed. It runs the checks of a run, and answers the
 //! questions of an administrator: first the verdict, then each problem.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use clap::Args;
 use super::check_files::{CheckFileArguments, CheckFiles};
 use super::equipment::EquipmentArguments;
 use super::no_clobber::spare;
+use super::question;
 use super::report_files::ReportArguments;
 use crate::commands::live::Machine;
 use crate::commands::predeploy::{self, Answers, ScannedPorts};
@@ -18,7 +19,7 @@ use crate::commands::run::{self, FailFast, Settings};
 use crate::error::{InputError, Result, Source};
 use crate::intent::scenario::{RulesetFiles, Scenario};
 use crate::lab::{Capture, HOST_MAC, Lab, LabOptions, LinkMode, WatchedEvents};
-use crate::net::{Addresses, Family, InterfaceName, Subnet};
+use crate::net::{Addresses, Family, InterfaceName};
 use crate::report::{self, Deployment, Detail, Environment, Report};
 use crate::rules::lint::{self, LintFinding};
 use crate::sensor::mac_vendor::VendorDb;
@@ -85,11 +86,13 @@ enum CheckDepth {
 /// Checks, and reports. The status is that of a run, 1 if an answer is a reason not to deploy, and 3 if only something is
 /// not known; findings do not change it.
 pub fn check(options: CheckOptions) -> Result<ExitCode> {
-    let input = options.files.resolve(options.live);
+    // A report for programs has no room for questions.
+    let can_ask = options.report.is_for_people() && question::is_possible();
+    let input = options.files.resolve(options.live, can_ask);
     let in_folders = input.iter().flat_map(CheckFiles::paths);
     spare(options.files.paths().chain(in_folders), options.report.paths())?;
     let files = options.report.begin()?;
-    let sensor = input.as_ref().ok().map(|input| input.sensor.clone());
+    let sensor = input.as_ref().ok().and_then(|input| input.sensor.clone());
     let measured = input.and_then(|input| measure(&options, &input));
     files.settle(measured, sensor.as_deref(), |files, report| {
         let status = match (report.deployment(), super::run::status(&report)) {
@@ -206,16 +209,24 @@ pub fn lint(equipment: &LabOptions, rulesets: &[(Family, Source)]) -> Vec<LintFi
 }
 
 fn case(options: &CheckOptions, files: &CheckFiles, equipment: &LabOptions) -> Result<CheckInput> {
-    let SensorFile { source, sensor, mut host, mut lines } = SensorFile::load(&files.sensor)?;
-    let machine = match options.live {
+    let named = files.sensor.as_deref().map(SensorFile::load).transpose()?;
+    let machine = match options.live || named.is_none() {
         true => Some(Machine::read(&equipment.iptables, options.interface.as_ref())?),
         false => None,
     };
+    let file = match (named, &machine) {
+        (None, Some(machine)) => {
+            options.equipment.admit_sizes(machine.rulesets.iter().map(|(_, source)| source))?;
+            super::init::asked_of_machine(equipment, machine)?
+        }
+        (named, _) => named.expect("without a sensor file the machine is read"),
+    };
+    let SensorFile { source, sensor, mut host, mut lines } = file;
     let link = files.link.as_deref().map(Source::read).transpose()?;
     let link = link.as_ref().map(LinkFile::parse).transpose()?.or_else(|| host.link.clone());
     if let Some(machine) = &machine {
         host.interface = machine.interface.clone();
-        host.addresses = addresses_of(machine);
+        host.addresses = machine.link_addresses();
         host.mac = machine.mac.or(host.mac);
         host.sysctls = host.sysctls.with(&machine.sysctls);
     }
@@ -223,7 +234,7 @@ fn case(options: &CheckOptions, files: &CheckFiles, equipment: &LabOptions) -> R
     if files.link.is_some() || machine.as_ref().is_some_and(|machine| machine.mac.is_some()) {
         lines.forget(SensorEntry::Mac);
     }
-    let admins = admins(options, &sensor.ssh_from, &host.addresses)?;
+    let admins = admins(options, machine.is_some(), &sensor.ssh_from, &host.addresses)?;
     let ruleset = rulesets(files, machine.as_ref())?;
     let named = ruleset.iter().flat_map(|files| files.v4.iter().chain(&files.v6));
     options.equipment.admit_sizes(named)?;
@@ -247,30 +258,11 @@ fn rulesets(files: &CheckFiles, machine: Option<&Machine>) -> Result<Option<Rule
     Ok((v4.is_some() || v6.is_some()).then_some(RulesetFiles { v4, v6 }))
 }
 
-/// The machine's own addresses, each with a neighbour that scans it.
-fn addresses_of(machine: &Machine) -> Addresses {
-    let mut addresses = Addresses::default();
-    if let Some((IpAddr::V4(host), length)) = machine.address(Family::Ipv4) {
-        let prefix_len = if (1..=30).contains(&length) { length } else { 24 };
-        let prober = (1..4).map(|step| Ipv4Addr::from_bits(host.to_bits() ^ step));
-        let subnet = |prober| Subnet { host, prefix_len, prober };
-        let is_machine = |prober: &Ipv4Addr| Addresses { v4: subnet(host), ..addresses }.is_on_link((*prober).into());
-        addresses.v4 = prober.into_iter().find(is_machine).map_or(addresses.v4, subnet);
-    }
-    if let Some((IpAddr::V6(host), length)) = machine.address(Family::Ipv6) {
-        let prefix_len = if (1..=126).contains(&length) { length } else { 64 };
-        let other = Ipv6Addr::from_bits(host.to_bits() ^ 1);
-        let prober = if other.to_bits() & 3 == 0 { Ipv6Addr::from_bits(host.to_bits() ^ 2) } else { other };
-        addresses.v6 = Subnet { host, prefix_len, prober };
-    }
-    addresses
-}
-
 /// The administrator's address of each family: from --admin, else the peer of the current SSH connection, else an
 /// address that the sensor accepts, a neighbour if possible. None if the sensor accepts SSH from nowhere.
-fn admins(options: &CheckOptions, ssh_from: &SshFrom, addresses: &Addresses) -> Result<Vec<IpAddr>> {
+fn admins(options: &CheckOptions, is_live: bool, ssh_from: &SshFrom, addresses: &Addresses) -> Result<Vec<IpAddr>> {
     let connected = || {
-        let connection = std::env::var("SSH_CONNECTION").ok().filter(|_| options.live)?;
+        let connection = std::env::var("SSH_CONNECTION").ok().filter(|_| is_live)?;
         connection.split(' ').next()?.parse::<IpAddr>().ok()
     };
     let named: Vec<IpAddr> = options.admin.iter().copied().chain(connected()).collect();

@@ -35,8 +35,8 @@ pub struct CheckFileArguments {
 /// The input files of `check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFiles {
-    /// The sensor file.
-    pub sensor: PathBuf,
+    /// The sensor file; `None` if its content is asked for on the terminal.
+    pub sensor: Option<PathBuf>,
     /// The IPv4 ruleset.
     pub rules: Option<PathBuf>,
     /// The IPv6 ruleset.
@@ -56,8 +56,11 @@ impl CheckFileArguments {
     ///
     /// # Errors
     ///
-    /// If there is no sensor, two files for one purpose, or a ruleset of an unknown family.
-    pub fn resolve(&self, is_live: bool) -> Result<CheckFiles> {
+    /// If there is no sensor and `can_ask` is false, two files for one purpose, or a ruleset of an unknown family.
+    pub fn resolve(&self, is_live: bool, can_ask: bool) -> Result<CheckFiles> {
+        if self.paths().next().is_none() && can_ask {
+            return Ok(CheckFiles { sensor: None, rules: None, rules6: None, link: None });
+        }
         let mut positional = self.first.iter().chain(&self.others);
         let sensor = self.sensor.as_ref().or_else(|| positional.next()).ok_or_else(|| no_sensor(is_live))?;
         if sensor.is_dir() {
@@ -65,7 +68,7 @@ impl CheckFileArguments {
             return Err(InputError::new(problem, "scanlab check sensor.toml FOLDER").into());
         }
         let mut files = CheckFiles {
-            sensor: sensor.clone(),
+            sensor: Some(sensor.clone()),
             rules: self.rules.clone(),
             rules6: self.rules6.clone(),
             link: self.link.clone(),
@@ -80,7 +83,7 @@ impl CheckFileArguments {
 impl CheckFiles {
     /// All paths.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.sensor), self.rules.as_ref(), self.rules6.as_ref(), self.link.as_ref()]
+        [self.sensor.as_ref(), self.rules.as_ref(), self.rules6.as_ref(), self.link.as_ref()]
             .into_iter()
             .flatten()
             .map(PathBuf::as_path)
@@ -172,11 +175,12 @@ fn no_sensor(is_live: bool) -> Box<InputError> {
     let hint = match is_live {
         true => {
             "scanlab check --live sensor.toml: the machine has the rules, but only a sensor file says which ports are \
-                 meant to be open"
+                 meant to be open; `scanlab init --live` writes one, and on a terminal `scanlab check` asks"
         }
         false => {
             "scanlab check sensor.toml checks the rules of a sensor, scanlab check sensor.toml FOLDER your own, and \
-                  with --live those of this machine"
+                  with --live those of this machine; `scanlab init` writes a sensor file, and on a terminal `scanlab \
+                  check` asks"
         }
     };
     InputError::new("no sensor file is given", hint).into()
@@ -191,7 +195,7 @@ mod tests {
         let (first, others) = (files.next(), files.collect());
         let mut arguments = CheckFileArguments { first, others, sensor: None, rules: None, rules6: None, link: None };
         change(&mut arguments);
-        arguments.resolve(false)
+        arguments.resolve(false, false)
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -212,7 +216,7 @@ mod tests {
     fn a_folder_has_both_rulesets_and_the_link_file() {
         let out = folder(&[("rules.v4", ""), ("rules.v6", ""), ("etc/systemd/network/00-mac.link", "")]);
         let found = resolve(&[Path::new("s.toml"), out.path()], |_| ()).expect("files");
-        assert_eq!(found.sensor, Path::new("s.toml"));
+        assert_eq!(found.sensor, Some("s.toml".into()));
         assert_eq!(found.rules, Some(out.path().join("rules.v4")));
         assert_eq!(found.rules6, Some(out.path().join("rules.v6")));
         assert_eq!(found.link, Some(out.path().join("etc/systemd/network/00-mac.link")));
@@ -242,7 +246,7 @@ mod tests {
     #[test]
     fn all_positional_arguments_after_a_named_sensor_are_rulesets() {
         let found = resolve(&[Path::new("x.v4")], |options| options.sensor = Some("s.toml".into())).expect("files");
-        assert_eq!((found.sensor, found.rules), ("s.toml".into(), Some("x.v4".into())));
+        assert_eq!((found.sensor, found.rules), (Some("s.toml".into()), Some("x.v4".into())));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 mod equipment;
 pub(crate) mod exec;
 pub(crate) mod generate;
+mod init;
 mod interrupt;
 mod listen;
 mod manual;
@@ -16,6 +17,7 @@ pub(crate) mod mutate;
 mod no_clobber;
 mod paginate;
 pub(crate) mod progress;
+mod question;
 pub(crate) mod record;
 mod report_files;
 mod report_target;
@@ -80,6 +82,9 @@ enum ScanlabCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Write a sensor file from rules, from this machine, or from four questions
+    #[command(after_help = init::AFTER_HELP)]
+    Init(init::InitOptions),
     /// Check whether a ruleset is safe to deploy: will I be locked out, will scans be logged?
     #[command(after_help = check::AFTER_HELP)]
     Check(Box<check::CheckOptions>),
@@ -210,6 +215,7 @@ fn perform(command: ScanlabCommand) -> Result<ExitCode> {
     match command {
         ScanlabCommand::Run(arguments) => run::run(*arguments),
         ScanlabCommand::Demo(options) => run::demo(*options),
+        ScanlabCommand::Init(options) => init::init(options),
         ScanlabCommand::Check(options) => check::check(*options),
         ScanlabCommand::Mutate(options) => mutate::mutate(options),
         ScanlabCommand::Diff(options) => diff::diff(options),

@@ -1,6 +1,5 @@
 //! `scanlab teach`: lessons and exercises, page by page on a terminal, without pauses elsewhere.
 
-use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,10 +9,11 @@ use clap::Args;
 use super::atomic_file::AtomicFile;
 use super::equipment::{EquipmentArguments, LinkArgument};
 use super::paginate::screens;
+use super::question::{self, answer};
 use crate::commands::run::{self, FailFast, ScenarioReport, Settings};
 use crate::commands::teach::exercise::{self, Exercise};
 use crate::commands::teach::{self, LessonSetup};
-use crate::error::{Context, InputError, Result, Source};
+use crate::error::{InputError, Result, Source};
 use crate::intent::embedded;
 use crate::lab::{Capture, LabOptions, LinkMode, WatchedEvents};
 use crate::net::Family;
@@ -150,7 +150,7 @@ fn built_in_sensor() -> Result<(crate::sensor::Sensor, crate::sensor::Host)> {
 
 /// Prints one page after the other; on a terminal each screen but the last waits for Enter.
 fn show(pages: Vec<String>) -> Result<LessonAudience> {
-    let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let waits = question::is_possible();
     // Below a screen there are a blank line and the prompt.
     let rows = usize::from(super::height()).saturating_sub(2);
     let fitted = |page: String| screens(&page, usize::from(super::width()), rows);
@@ -178,13 +178,6 @@ fn show(pages: Vec<String>) -> Result<LessonAudience> {
 enum LessonAudience {
     Stays,
     Left,
-}
-
-/// A line from the terminal; `None` at the end of the input.
-fn answer() -> Result<Option<String>> {
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line).context("read from standard input")?;
-    Ok((read > 0).then(|| line.trim().to_owned()))
 }
 
 fn play(options: &TeachOptions, wanted: &str) -> Result<()> {

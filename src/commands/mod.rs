@@ -3,6 +3,7 @@
 
 pub(crate) mod chance;
 pub(crate) mod diff;
+pub(crate) mod init;
 pub(crate) mod live;
 pub(crate) mod mutate;
 pub(crate) mod parallel;

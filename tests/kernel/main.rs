@@ -20,6 +20,7 @@ mod faults;
 mod findings;
 mod frames;
 mod hostile_text;
+mod init;
 mod iptables_fails;
 mod large;
 mod legacy;

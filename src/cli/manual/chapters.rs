@@ -3,7 +3,7 @@
 use super::chapter::{Chapter, Example};
 
 /// In the order in which a reader may try them.
-pub const CHAPTERS: [Chapter; 17] = [
+pub const CHAPTERS: [Chapter; 18] = [
     Chapter {
         command: "",
         examples: &[
@@ -37,6 +37,23 @@ pub const CHAPTERS: [Chapter; 17] = [
             ("DIR/etc/systemd/network/00-mac.link", "the MAC address, if the sensor file has one"),
         ],
         see_also: &["iptables-restore(8)", "iptables-apply(8)", "interfaces(5)", "systemd.link(5)"],
+    },
+    Chapter {
+        command: "init",
+        examples: &[
+            Example {
+                purpose: "Describe what rules do, as a sensor file to correct and to check",
+                command: "scanlab init --rules out/rules.v4 --ssh 32232 -o mine.toml",
+            },
+            Example { purpose: "Print it instead", command: "scanlab init --rules out/rules.v4 --ssh 32232 -o -" },
+        ],
+        statuses: &[
+            ("0", "written"),
+            ("2", "bad input, nothing to describe, or a file that is already there"),
+            ("3", "could not measure"),
+        ],
+        files: LAB,
+        see_also: NETFILTER,
     },
     Chapter {
         command: "check",

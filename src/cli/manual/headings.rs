@@ -36,7 +36,10 @@ const OPTIONS: [(&str, &[&str]); 5] = [
         ],
     ),
     (PROBES, &["scanflags", "badsum", "source_port", "ttl", "source_address"]),
-    (HOST, &["interface", "host_addr", "prober_addr", "mac", "static_neighbour", "no_ping", "link_file", "admin"]),
+    (
+        HOST,
+        &["interface", "host_addr", "prober_addr", "mac", "static_neighbour", "no_ping", "link_file", "admin", "ssh"],
+    ),
     (
         LAB,
         &[

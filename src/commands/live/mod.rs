@@ -9,14 +9,14 @@ mod others;
 mod rules;
 mod udev;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::{fs, io};
 
 use crate::error::{Context, Result, Source};
 use crate::lab::Iptables;
 use crate::net::sysctl::Sysctls;
-use crate::net::{Family, InterfaceName, Mac};
+use crate::net::{Addresses, Family, InterfaceName, Mac, Subnet};
 use crate::sensor::SshServer;
 
 pub use self::others::Other;
@@ -83,6 +83,26 @@ impl Machine {
             prefixes,
             host_name: host_name.trim().to_owned(),
         })
+    }
+
+    /// Its own addresses, each with a neighbour that scans it.
+    pub fn link_addresses(&self) -> Addresses {
+        let mut addresses = Addresses::default();
+        if let Some((IpAddr::V4(host), length)) = self.address(Family::Ipv4) {
+            let prefix_len = if (1..=30).contains(&length) { length } else { 24 };
+            let prober = (1..4).map(|step| Ipv4Addr::from_bits(host.to_bits() ^ step));
+            let subnet = |prober| Subnet { host, prefix_len, prober };
+            let is_machine =
+                |prober: &Ipv4Addr| Addresses { v4: subnet(host), ..addresses }.is_on_link((*prober).into());
+            addresses.v4 = prober.into_iter().find(is_machine).map_or(addresses.v4, subnet);
+        }
+        if let Some((IpAddr::V6(host), length)) = self.address(Family::Ipv6) {
+            let prefix_len = if (1..=126).contains(&length) { length } else { 64 };
+            let other = Ipv6Addr::from_bits(host.to_bits() ^ 1);
+            let prober = if other.to_bits() & 3 == 0 { Ipv6Addr::from_bits(host.to_bits() ^ 2) } else { other };
+            addresses.v6 = Subnet { host, prefix_len, prober };
+        }
+        addresses
     }
 
     /// Its first address of a family that a lab can have, with its prefix length.

@@ -164,21 +164,22 @@ pub fn sensor_change(subject: &PredeploySubject, callers: &[Caller]) -> Option<F
     if subject.sensor.ssh_from.is_said() || callers.iter().all(|caller| caller.is_let_in) {
         return None;
     }
-    let let_in = |family: Family| {
-        let of_family =
-            callers.iter().filter(move |caller| caller.is_let_in && Family::from_address(caller.address) == family);
-        of_family.map(move |caller| caller.network.unwrap_or(Network::everything(family)))
-    };
-    let networks: BTreeSet<Network> = Lab::families().into_iter().flat_map(let_in).collect();
-    let widest: Vec<String> = widest(&networks).iter().map(|network| format!("\"{network}\"")).collect();
+    let widest: Vec<String> = widest(&networks(callers)).iter().map(|network| format!("\"{network}\"")).collect();
     let text = "the rules accept SSH from some addresses only, and the sensor file from everywhere";
     let fix = format!("if the rules are right, set `ssh_from = [{}]` in the sensor file", widest.join(", "));
     let ssh = RelatedChecks::Connections(subject.sensor.ssh.iter().copied().collect());
     (!widest.is_empty()).then(|| Fact::new(Assessment::Note, text).fixed_by(fix).about(&Families::default(), ssh))
 }
 
+/// The networks of the sources that the rules accept; everything for a source that no rule names.
+pub fn networks(callers: &[Caller]) -> BTreeSet<Network> {
+    let let_in = callers.iter().filter(|caller| caller.is_let_in);
+    let everything = |caller: &Caller| Network::everything(Family::from_address(caller.address));
+    let_in.map(|caller| caller.network.unwrap_or_else(|| everything(caller))).collect()
+}
+
 /// The networks that are in no other one, as `ssh_from` requires.
-fn widest(networks: &BTreeSet<Network>) -> Vec<Network> {
+pub fn widest(networks: &BTreeSet<Network>) -> Vec<Network> {
     let is_in_another = |one: &Network| networks.iter().any(|other| other != one && other.covers(one));
     networks.iter().copied().filter(|one| !is_in_another(one)).collect()
 }

@@ -13,6 +13,7 @@ mod blame;
 mod by_chance;
 mod counted;
 mod delivered;
+mod discover;
 mod endurance;
 mod fact;
 mod fresh;
@@ -49,6 +50,8 @@ use crate::probe::hidden::Hidden;
 use crate::sensor::mac_vendor::VendorDb;
 use crate::sensor::{LinkFile, Sensor};
 use crate::text::group::grouped;
+
+pub use discover::{Discovered, discover};
 
 pub use answers::{Answers, Assessment, PredeployQuestion, QuestionAnswer};
 pub use fact::{Fact, Families, RelatedChecks};

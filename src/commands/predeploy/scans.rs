@@ -33,6 +33,16 @@ pub(super) fn doors(subject: &PredeploySubject, tried: &PortSet) -> PortScan {
     })
 }
 
+/// A probe of each technique that a sensor can log, at a port that no rule names.
+pub(super) fn scans_of(subject: &PredeploySubject) -> PortScan {
+    let listings = subject.rulesets.iter().map(|(family, source)| subject.equipment.listing(*family, source));
+    let plans: Vec<SweepPlan> =
+        listings.map(|listing| SweepPlan::new(&listing, &subject.scenario.host.addresses)).collect();
+    let port = SweepPlan::sample_port(plans.iter(), &intended(subject.sensor)).unwrap_or(Port(u16::MAX));
+    let one: PortSet = [port].into_iter().collect();
+    survey(subject, WatchedEvents::Replies, Fresh::EachProbe, &Technique::LOGGED, |_| one.clone())
+}
+
 /// The number of ports above which probes of one technique share their limits: each renewal waits for the kernel.
 const SINGLY: usize = 256;
 
