@@ -137,6 +137,18 @@ fn new_connections_in_a_row_are_counted_from_fresh_limits() {
 }
 
 #[test]
+fn the_slowest_of_all_limits_on_the_way_is_the_wait() {
+    for (rules, opened, rate) in
+        [("limit-and-hashlimit", "after 12 in a row", "1/hour"), ("limit-on-jump", "after 4", "2/hour")]
+    {
+        let facts = locked_out(rules, "nft");
+        let row = facts.iter().find(|fact| fact.contains("new connections to port 22 are limited over IPv4"));
+        let row = row.unwrap_or_else(|| panic!("{facts:#?}"));
+        assert!(row.contains(opened) && row.contains(&format!("lets in {rate}")), "{row}");
+    }
+}
+
+#[test]
 fn each_new_connection_meets_fresh_limits_whatever_was_opened_before() {
     for (rules, flavour, opened) in
         [("hitcount-two-ports", "nft", "after 2 in a row"), ("limit-two-ports", "legacy", "one right after another")]

@@ -95,5 +95,5 @@ fn limit(rule: &Rule) -> Option<RuleLimit> {
         let hits = rule.argument("recent", "--hitcount").map_or(Some(1), |hits| hits.parse().ok());
         return hits.map(|burst| RuleLimit { count: 0, seconds: 1, burst });
     }
-    rule.limit().or_else(|| rule.hash_limit()).or_else(|| rule.hash_above())
+    rule.packet_limit().or_else(|| rule.hash_above())
 }

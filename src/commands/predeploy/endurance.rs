@@ -12,7 +12,7 @@ use crate::lab::{
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
-use crate::rules::iptables_save::{Match, Rule};
+use crate::rules::iptables_save::{Listing, Match, PlacedRule, Rule, RuleLimit};
 
 /// Measurements, each in labs whose rules had seen no packet before.
 #[derive(Debug, Clone, Default)]
@@ -284,28 +284,47 @@ fn row_in_words(families: &Families, limit: DoorLimit) -> Fact {
     }
 }
 
-/// The time for which the port is closed, from the rule that closed it, or else from the limit of a rule that accepts.
+/// The time for which the port is closed, from the rule that closed it, or else from the limits of a rule that accepts
+/// and of the jumps to it.
 fn wait(subject: &PredeploySubject, row: &ConnectionRow) -> Option<String> {
     row.opened?;
     let (_, source) = subject.rulesets.iter().find(|(family, _)| *family == row.family)?;
     let listing = subject.equipment.listing(row.family, source);
     let is_took = |rule: &&Rule| row.took.iter().any(|step| step.line == Some(rule.line));
-    let rules = || listing.rules();
-    let lets_in = |rule: &&Rule| rule.accepts() && names(rule, row.port);
-    rules().filter(is_took).find_map(shut_by).or_else(|| rules().filter(lets_in).find_map(shut_by))
+    let accepting = || listing.placed_rules().filter(|at| at.table == "filter" && at.rule.accepts());
+    let lets_in = |way: &Vec<&Rule>| way.iter().any(|rule| names(rule, row.port));
+    let took = listing.rules().filter(is_took).find_map(|rule| shut_by(&[rule]));
+    took.or_else(|| accepting().map(|at| way_to(&listing, at)).filter(lets_in).find_map(|way| shut_by(&way)))
+}
+
+/// A rule, and the jumps that lead to its chain.
+fn way_to<'a>(listing: &'a Listing, at: PlacedRule<'a>) -> Vec<&'a Rule> {
+    let (mut way, mut chains, mut next) = (vec![at.rule], vec![at.chain], 0);
+    while let Some(chain) = chains.get(next).copied() {
+        for jump in listing.jumps_to(at.table, chain) {
+            way.push(jump.rule);
+            if !chains.contains(&jump.chain) {
+                chains.push(jump.chain);
+            }
+        }
+        next += 1;
+    }
+    way
 }
 
 fn names(rule: &Rule, port: Port) -> bool {
     rule.clauses.iter().any(|clause| matches!(&clause.ask, Match::DestinationPorts(ports) if ports.contains(port)))
 }
 
-fn shut_by(rule: &Rule) -> Option<String> {
-    if let Some(seconds) = rule.argument("recent", "--seconds") {
+/// The time after which these rules, all of which a packet has to pass, let it through again.
+fn shut_by(rules: &[&Rule]) -> Option<String> {
+    if let Some((rule, seconds)) = rules.iter().find_map(|rule| Some((rule, rule.argument("recent", "--seconds")?))) {
         let renewed = rule.text.contains("--update");
         let more = if renewed { ", and each try starts them again" } else { "" };
         return Some(format!("{seconds} seconds{more}"));
     }
-    let limit = rule.limit().or(rule.hash_limit()).or(rule.hash_above())?;
+    let limits = rules.iter().flat_map(|rule| rule.packet_limits());
+    let limit = RuleLimit::slowest(limits).or_else(|| rules.iter().find_map(|rule| rule.hash_above()))?;
     let rate = Rate::new(limit.count.into(), limit.seconds.into())?;
     Some(format!("the rule lets in {rate}"))
 }

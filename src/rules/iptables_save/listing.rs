@@ -58,6 +58,12 @@ impl Listing {
         })
     }
 
+    /// The jumps to a chain.
+    pub fn jumps_to<'a>(&'a self, table: &'a str, chain: &'a str) -> impl Iterator<Item = PlacedRule<'a>> {
+        let is_jump = move |at: &PlacedRule| at.rule.target.as_ref().is_some_and(|target| target.name == chain);
+        self.placed_rules().filter(move |at| at.table == table && is_jump(at))
+    }
+
     /// The rule of a step, with its place; `None` for a policy.
     pub fn placed(&self, step: &Step) -> Option<PlacedRule<'_>> {
         self.placed_rules().find(|at| at.is(step))

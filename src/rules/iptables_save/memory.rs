@@ -33,6 +33,16 @@ impl Rule {
         RuleLimit::together(&self.hash_limits())
     }
 
+    /// The effect of all its `limit` and `hashlimit` matches together: the slowest rate and the smallest burst.
+    pub fn packet_limit(&self) -> Option<RuleLimit> {
+        RuleLimit::together(&self.packet_limits())
+    }
+
+    /// The buckets of all its `limit` and `hashlimit` matches.
+    pub fn packet_limits(&self) -> Vec<RuleLimit> {
+        [self.limits(), self.hash_limits()].concat()
+    }
+
     /// The bucket of `-m hashlimit --hashlimit-above`: the rule matches packets over the limit.
     pub fn hash_above(&self) -> Option<RuleLimit> {
         self.instances("hashlimit").find_map(|hash| self.bucket_of_hash(hash, HashSide::Above))

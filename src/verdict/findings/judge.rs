@@ -99,7 +99,7 @@ impl<'a> ReachabilityProver<'a> {
         if HOOKS.contains(&at.chain) || depth == 0 {
             return None;
         }
-        let jumps: Vec<PlacedRule> = self.jumps_to(at.table, at.chain).collect();
+        let jumps: Vec<PlacedRule> = self.evidence.listing.jumps_to(at.table, at.chain).collect();
         if jumps.is_empty() {
             return Some(dead(Vec::new(), format!("no rule jumps to chain {}", at.chain)));
         }
@@ -194,17 +194,12 @@ impl<'a> ReachabilityProver<'a> {
         })
     }
 
-    fn jumps_to(&self, table: &'a str, chain: &'a str) -> impl Iterator<Item = PlacedRule<'a>> {
-        let is_jump = move |at: &PlacedRule| at.rule.target.as_ref().is_some_and(|target| target.name == chain);
-        self.evidence.listing.placed_rules().filter(move |at| at.table == table && is_jump(at))
-    }
-
     /// The built-in chains that lead to a chain.
     fn bases(&self, table: &'a str, chain: &'a str, depth: usize) -> Vec<&'a str> {
         if HOOKS.contains(&chain) || depth == 0 {
             return vec![chain];
         }
-        self.jumps_to(table, chain).flat_map(|jump| self.bases(table, jump.chain, depth - 1)).collect()
+        self.evidence.listing.jumps_to(table, chain).flat_map(|jump| self.bases(table, jump.chain, depth - 1)).collect()
     }
 
     /// The chains of the same table that packets of the same hooks pass.
