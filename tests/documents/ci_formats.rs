@@ -293,8 +293,8 @@ fn a_scan_reports_to_files() {
 fn a_scan_refuses_what_needs_expectations() {
     let folder = tempfile::tempdir().expect("a folder");
     for (wrong, words) in [
-        ("--report=junit=x", "a scan has none (hint: `scanlab run` and `scanlab check` have them"),
-        ("--report=tap=x", "a scan is told as table, json, html, sarif)"),
+        ("--report=junit=x", "a scan has none (hint: use `scanlab run` or `scanlab check`"),
+        ("--report=tap=x", "the formats of a scan are table, json, html, sarif)"),
         ("--report=github=x", "expectations"),
         ("--report=markdown=x", "expectations"),
         ("--report=xml=x", "(hint: write -oX FILE)"),
@@ -338,7 +338,7 @@ fn a_report_never_overwrites_an_input_file() {
         let output = scanlab_with(folder.path(), arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains("is read, and would be written over"), "{arguments:?}: {said}");
+        assert!(said.contains("is an input, and would be overwritten"), "{arguments:?}: {said}");
         assert_eq!(
             ["ssh.toml", "sensor.toml"].map(|name| fs::read(file(name)).expect("there")),
             before,
