@@ -183,6 +183,32 @@ fn a_reason_not_to_deploy_points_to_the_sensor() {
     }
 }
 
+/// Microsoft's validator of SARIF, with its rules for GitHub, has no complaint about a run, a scan, or bad input.
+#[test]
+fn sarif_passes_the_validator_of_microsoft() {
+    let _machine = binary::share_the_machine();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("ssh.toml"), SCENARIO).expect("write");
+    fs::write(folder.path().join("bad.toml"), "titel = 1\n").expect("write");
+    let of = |arguments: &[&str]| -> Value {
+        let output = scanlab_with(folder.path(), arguments);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let run = of(&["run", "ssh.toml", "bad.toml", "--format", "sarif"]);
+    let scan = of(&["scan", "--rules=rules.v4", "-p22", "--trace", "--format", "sarif"]);
+    for document in [&run, &scan] {
+        assert_eq!(schemas::sarif_violations(document), [""; 0], "{document:#}");
+    }
+    for (pointer, rule) in [
+        ("/runs/0/tool/driver/informationUri", "SARIF2005"),
+        ("/runs/0/tool/driver/rules/0/fullDescription", "GH2012"),
+        ("/runs/0/results/0/locations", "SARIF2017"),
+    ] {
+        let found = schemas::sarif_violations(&change(&run, pointer, None));
+        assert!(found.iter().any(|one| one == rule), "{pointer}: {found:?}");
+    }
+}
+
 fn assert_related(sarif: &Value) {
     let schema = schemas::fetched("sarif-2.1.0.json");
     assert_eq!(schemas::complaints(&schema, &[("sarif", sarif)]), "");

@@ -29,6 +29,28 @@ pub fn complaints(schema: &Path, documents: &[(&str, &Value)]) -> String {
     said
 }
 
+/// The rules that a SARIF document violates, as Microsoft's validator and its rules for GitHub's code scanning find them:
+/// `["GH2012", "SARIF2005"]`. Notes, which ask for more than either needs, are left out.
+pub fn sarif_violations(document: &Value) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [input, output] = ["input.sarif", "output.sarif"].map(|name| folder.path().join(name));
+    fs::write(&input, document.to_string()).expect("write");
+    let mut validator = Command::new(fetched("multitool/package/Sarif.Multitool"));
+    validator.args(["validate", "--rule-kind", "Sarif;Ghas", "--level", "Error;Warning"]);
+    // It needs no library for languages.
+    validator.arg("--output").arg(&output).arg(&input).env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1");
+    let ended = validator.output().expect("run the validator");
+    let found = fs::read_to_string(&output).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!(found["runs"][0]["invocations"][0]["executionSuccessful"], true, "{found:#}");
+    let results = found["runs"][0]["results"].as_array().expect("results");
+    let mut rules: Vec<String> =
+        results.iter().map(|result| result["ruleId"].as_str().expect("a rule")[..].to_owned()).collect();
+    rules.sort();
+    rules.dedup();
+    rules
+}
+
 /// Runs `xmllint --schema`.
 pub fn xmllint(schema: &Path, document: &Path) -> Output {
     let mut lint = Command::new("xmllint");

@@ -140,7 +140,8 @@ impl Results {
         let results =
             self.found.into_iter().map(|(_, found)| SarifResult { rule_index: index(&found.rule_id), ..found });
         let results = results.collect();
-        let driver = Driver { name: "scanlab", semantic_version: env!("CARGO_PKG_VERSION"), rules };
+        let (semantic_version, information_uri) = (env!("CARGO_PKG_VERSION"), rules::INFORMATION);
+        let driver = Driver { name: "scanlab", semantic_version, information_uri, rules };
         SarifRun { tool: SarifTool { driver }, column_kind: "unicodeCodePoints", invocations, results }
     }
 }

@@ -52,6 +52,7 @@ pub struct SarifTool {
 pub struct Driver {
     pub name: &'static str,
     pub semantic_version: &'static str,
+    pub information_uri: &'static str,
     pub rules: Vec<ReportingDescriptor>,
 }
 
@@ -60,7 +61,10 @@ pub struct Driver {
 #[serde(rename_all = "camelCase")]
 pub struct ReportingDescriptor {
     pub id: String,
+    pub name: String,
     pub short_description: SarifMessage,
+    pub full_description: SarifMessage,
+    pub help_uri: String,
     pub help: SarifMessage,
     pub default_configuration: Configuration,
 }

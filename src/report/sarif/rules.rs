@@ -5,6 +5,9 @@ use crate::intent::explanation::Cause;
 use crate::rules::lint::FindingKind;
 use crate::verdict::findings::Severity;
 
+/// The identifier of the tool. A URN, as in the JSON Schemas: the project has no page of its own.
+pub const INFORMATION: &str = "urn:scanlab:tool";
+
 /// A kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultKind {
@@ -33,7 +36,10 @@ impl ResultKind {
     pub fn rule(self) -> ReportingDescriptor {
         ReportingDescriptor {
             id: self.id(),
+            name: name(&self.id()),
             short_description: self.meaning().to_owned().into(),
+            full_description: format!("{} {}", self.meaning(), self.help()).into(),
+            help_uri: format!("urn:scanlab:rule:{}", self.id()),
             help: self.help().to_owned().into(),
             default_configuration: Configuration { level: self.level() },
         }
@@ -181,6 +187,13 @@ fn of_lint(kind: FindingKind) -> &'static str {
         FindingKind::NoIpv6 => "There are no rules for IPv6.",
         FindingKind::NoIpv6Twin => "A rule for IPv4 that IPv6 lacks.",
     }
+}
+
+/// `MismatchEarlierRule` for `mismatch/earlier-rule`: validators ask for an identifier that is not the id in other letters, so
+/// `known` is `KnownResult`.
+fn name(id: &str) -> String {
+    let words = id.split(['/', '-']).chain((!id.contains('/')).then_some("result"));
+    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
 }
 
 /// The name of the cause as in JSON: `earlier-rule`.
