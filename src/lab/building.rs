@@ -13,7 +13,6 @@ use super::host::icmp_watch::IcmpWatch;
 use super::host::interface::Interface;
 use super::host::link::{FenceKind, ProberLink};
 use super::host::namespace::Isolated;
-use super::host::netcfg::LinkSetup;
 use super::host::services::ListeningSockets;
 use super::log::log_source::LogSource;
 use super::log::nflog::Nflog;
@@ -59,14 +58,7 @@ impl<'a> Lab<'a> {
         let mut pinned_sysctls = host::pinned_sysctls::pin(isolated, sysctls)?;
         let mode = spec.equipment.link;
         let interface = Interface::create(isolated, spec.interface, mode)?;
-        let setup = LinkSetup {
-            interface: spec.interface,
-            mode,
-            host: ends.host,
-            prober: ends.prober,
-            addresses: spec.addresses,
-            families: &families,
-        };
+        let setup = spec.link_setup(&families);
         host::netcfg::set_up(isolated, &runtime, setup)?;
         // A real machine has a default route, by which it answers a sender that nat INPUT has put in; nat OUTPUT then
         // restores the real one in the answer.

@@ -28,7 +28,8 @@
 //! - `host::neighbours` asks for the host's MAC address by ARP and neighbour discovery.
 //! - `renewal` renews the limits of the ruleset before a probe could meet a used-up one, with `probing::fresh_limits`.
 //! - `probing::sweep` sends every packet that a ruleset distinguishes, with limits removed by `probing::limit_override`.
-//! - `probing::sessions` holds connections while rules are loaded.
+//! - `probing::sessions` holds connections while rules are loaded; their client is a kernel of its own.
+//! - `host::other_end` makes the namespace of such a client, and of a tool, at the other end of the link.
 //! - `tool::relay` puts a real tool (`tool::running_tool`) in the place of the prober, in a namespace of its own
 //!   (`tool::tool_side`).
 //! - `git` reads files at a revision of a repository.
@@ -68,7 +69,7 @@ pub use log::nf_log_netns::{NfLogAllNetns, give_back as give_back_the_settings};
 pub use probing::limit_override::LimitOverride;
 pub use probing::sessions::{
     AfterLoad, Attempt, ClientConnection, ConnectionRow, Cut, Endurance, FirstSpeaker, Halt, Held, IN_A_ROW, Opening,
-    ROUNDS, Session, SpentBy, Survival, Timing,
+    ROUNDS, Session, SourcePorts, SpentBy, Survival, Timing, Traffic,
 };
 pub use probing::tokens::Token;
 pub use tool::running_tool::{Privileges, Stop, StopOnDrop, ToolCommand, ToolOutput};
@@ -138,6 +139,12 @@ impl<'a> LabSpec<'a> {
     ) -> LabSpec<'a> {
         let watch = WatchedEvents::Paths;
         LabSpec { equipment, interface, mac: HOST_MAC, addresses, services: &[], rulesets, watch, fault: None }
+    }
+
+    /// The link of the host, for these families.
+    fn link_setup<'b>(&'b self, families: &'b [Family]) -> LinkSetup<'b> {
+        let LabSpec { equipment, interface, mac, addresses, .. } = self;
+        LinkSetup { interface, mode: equipment.link, host: *mac, prober: PROBER_MAC, addresses, families }
     }
 }
 
@@ -298,14 +305,7 @@ impl<'a> Lab<'a> {
     }
 
     fn link_setup(&self) -> LinkSetup<'_> {
-        LinkSetup {
-            interface: self.spec.interface,
-            mode: self.spec.equipment.link,
-            host: self.spec.mac,
-            prober: PROBER_MAC,
-            addresses: self.spec.addresses,
-            families: &self.families,
-        }
+        self.spec.link_setup(&self.families)
     }
 
     /// The reference of the benchmark: sends frames, and reads and discards replies and traces. Returns the number of

@@ -133,19 +133,6 @@ impl Probe {
         self.kernel_segment(seq, ack, flags, 0).frame(ends)
     }
 
-    /// A segment of the client within an established connection: data with `payload`, an acknowledgment without.
-    pub fn within_connection(&self, (seq, ack): (u32, u32), window: u16, payload: &[u8], ends: &Ends) -> Vec<u8> {
-        let flags = if payload.is_empty() { TcpFlags::ACK } else { TcpFlags::PSH | TcpFlags::ACK };
-        let content = IpPayload::Segment { seq, ack, flags, window, options: &[], payload };
-        Crafted { probe: self, look: HeaderStyle::Kernel, content, checksum: Checksum::Right }.frame(ends)
-    }
-
-    /// The segment with which the client closes an established connection. With a window of 0, the host could not close
-    /// it.
-    pub fn closing(&self, (seq, ack): (u32, u32), window: u16, ends: &Ends) -> Vec<u8> {
-        self.kernel_segment(seq, ack, TcpFlags::FIN | TcpFlags::ACK, window).frame(ends)
-    }
-
     fn kernel_segment(&self, seq: u32, ack: u32, flags: u8, window: u16) -> Crafted<'_> {
         let content = IpPayload::Segment { seq, ack, flags, window, options: &[], payload: &[] };
         Crafted { probe: self, look: HeaderStyle::Kernel, content, checksum: Checksum::Right }
@@ -157,7 +144,7 @@ const NMAP_WINDOW: u16 = 1024;
 
 /// Window of an established connection of the scanner's kernel: scaled by 10 bits if the host scales its own, too (RFC 7323,
 /// section 2.2). SYNPROXY answers a client without timestamps so that neither does.
-pub fn connected_window(syn_ack: &TcpSegment) -> u16 {
+fn connected_window(syn_ack: &TcpSegment) -> u16 {
     const SCALED: u16 = 63;
     if syn_ack.scales { SCALED } else { SCALED << SCALE }
 }

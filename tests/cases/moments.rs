@@ -19,7 +19,7 @@ fn check_with(rule: &str, flavour: &str) -> Ended {
 }
 
 /// The facts about a session that is worked over `rule`, without those of IPv6 alone.
-fn locked_out(rule: &str, flavour: &str) -> Vec<String> {
+pub fn locked_out(rule: &str, flavour: &str) -> Vec<String> {
     let facts = facts(&check_with(rule, flavour).report(), "locked-out");
     facts.into_iter().filter(|fact| !fact.contains("over IPv6") && !fact.contains("(IPv6")).collect()
 }

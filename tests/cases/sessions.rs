@@ -37,7 +37,7 @@ fn assert_freezes(rules: &str, flavour: &str, packets: std::ops::RangeInclusive<
 #[test]
 fn a_session_that_nothing_cuts_gets_through() {
     let facts = locked_out("healthy", "nft");
-    assert!(has(&facts, "good: an SSH session of 200 segments each way", "get through port 22"), "{facts:#?}");
+    assert!(has(&facts, "good: an SSH session of 300 segments each way", "get through port 22"), "{facts:#?}");
     assert!(has(&facts, "good: 64 new connections to port 22 in a row open", ""), "{facts:#?}");
     assert!(facts.iter().all(|fact| fact.starts_with("good: ")), "{facts:#?}");
 }
@@ -78,7 +78,7 @@ fn a_session_that_loses_segment_after_segment_is_no_session() {
 
 #[test]
 fn a_quota_cuts_a_session_by_its_bytes() {
-    assert_freezes("quota", "nft", 10..=60, "v4:2");
+    assert_freezes("quota", "nft", 10..=90, "v4:2");
 }
 
 #[test]
@@ -86,6 +86,44 @@ fn a_rule_against_long_segments_or_the_banner_cuts_a_session() {
     assert_freezes("length", "nft", 2..=6, "v4:6");
     assert_freezes("length-out", "legacy", 2..=6, "v4:6");
     assert_freezes("banner", "nft", 2..=2, "v4:6");
+}
+
+#[test]
+fn a_rule_against_what_real_clients_send_is_named_with_the_packets_before_it() {
+    let freezes = "bad: an SSH session to port 22 freezes after ";
+    let refused = "bad: a new SSH connection to port 22 gets no answer, over IPv4";
+    for (rule, flavour, start, doing) in [
+        ("-A INPUT -p tcp -m tos ! --tos 0x00 -j DROP", "nft", freezes, ", with TOS 0x48"),
+        ("-A INPUT -p tcp -m dscp --dscp 46 -j DROP", "legacy", freezes, ", with TOS 0xb8"),
+        ("-A OUTPUT -p tcp -m tos --tos 0x10/0xff -j DROP", "nft", freezes, ", with TOS 0x10"),
+        ("-A INPUT -p tcp -m length --length 1480: -j DROP", "nft", freezes, ", in a key exchange"),
+        ("-A INPUT -p tcp --syn -m tcp --tcp-option 8 -j DROP", "nft", refused, ""),
+        ("-A INPUT -p tcp --syn -m length --length 60 -j DROP", "legacy", refused, ""),
+        ("-A INPUT -p tcp ! --syn -m tcp --tcp-option 8 -j DROP", "nft", "bad: a new SSH connection to port 22", ""),
+        (
+            "-A INPUT -p tcp -m connbytes --connbytes 300: --connbytes-dir original --connbytes-mode packets -j DROP",
+            "nft",
+            freezes,
+            "",
+        ),
+    ] {
+        let facts = super::moments::locked_out(rule, flavour);
+        let fact = facts.iter().find(|fact| fact.starts_with(start) && fact.contains("rules.v4:6: "));
+        assert!(fact.is_some_and(|fact| fact.contains(doing)), "{rule}, {flavour}: {facts:#?}");
+    }
+}
+
+#[test]
+fn source_ports_that_do_not_get_in_are_named_and_are_no_limit() {
+    for (ports, start) in [
+        ("0:1023", "note: new connections to port 22 from source ports of 1 to 1023 do not open, over IPv4"),
+        ("61000:65535", "bad: new connections to port 22 from source ports of 61000 to 65535 do not open, over IPv4"),
+    ] {
+        let facts = super::moments::locked_out(&format!("-A INPUT -p tcp --sport {ports} -j DROP"), "nft");
+        assert!(has(&facts, start, "rules.v4:6: "), "{ports}: {facts:#?}");
+        assert!(!has(&facts, "", "are limited over"), "{ports}: {facts:#?}");
+        assert!(has(&facts, "good: 64 new connections to port 22 in a row open", ""), "{ports}: {facts:#?}");
+    }
 }
 
 #[test]
@@ -173,7 +211,7 @@ fn a_session_through_synproxy_depends_on_its_sysctl_only() {
             (facts(&ended.report(), "locked-out"), ended.report().to_string())
         };
         let (strict, report) = of("0");
-        assert!(has(&strict, "good: an SSH session of 200 segments each way", "IPv4"), "{flavour}: {strict:#?}");
+        assert!(has(&strict, "good: an SSH session of 300 segments each way", "IPv4"), "{flavour}: {strict:#?}");
         assert!(!has(&strict, "bad: ", "freezes after"), "{flavour}: {strict:#?}");
         assert!(!strict.iter().any(|fact| fact.contains("has to be let through")), "{flavour}: {strict:#?}");
         assert!(report.contains("was kept by line 11: ") && !report.contains("was dropped by line 11: "), "{report}");

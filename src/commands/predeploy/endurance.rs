@@ -6,12 +6,13 @@ use super::counted::{Counted, Counter, counters};
 use super::{Assessment, Fact, Families, PredeploySubject, RelatedChecks, listener, merge_families};
 use crate::error::Result;
 use crate::lab::{
-    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS, SpentBy,
-    WatchedEvents,
+    ClientConnection, ConnectionRow, Cut, Endurance, Halt, Held, HostService, IN_A_ROW, Lab, LabSpec, ROUNDS,
+    SourcePorts, SpentBy, Traffic, WatchedEvents,
 };
 use crate::net::Family;
 use crate::net::port::Port;
 use crate::net::rate::Rate;
+use crate::probe::path::Step;
 use crate::rules::iptables_save::{Listing, Match, PlacedRule, Rule, RuleLimit};
 
 /// Measurements, each in labs whose rules had seen no packet before.
@@ -171,8 +172,8 @@ fn may_cut((family, port, rounds, unspent): &(Family, Port, usize, Vec<Counter>)
 }
 
 /// The properties of the segments, since rules can match others.
-const HOW: &str =
-    "segments of 3 to 1400 bytes, the first ones `SSH-2.0-..`, from ports above 50000; without TCP timestamps, TOS 0";
+const HOW: &str = "Linux's TCP from ports above 50000; banners, key exchanges of 1500 to 2000 bytes, segments of 36 to \
+                   1400 bytes, each TOS that OpenSSH sets";
 
 fn end_of(cut: &Cut, port: Port) -> String {
     let session = match cut.attempt {
@@ -181,15 +182,26 @@ fn end_of(cut: &Cut, port: Port) -> String {
         ClientConnection::Reconnect => format!("after an SSH session to port {port} a new one"),
     };
     let packets = cut.packets;
+    let doing = cut.traffic.map(doing).unwrap_or_default();
     match (cut.halt, cut.attempt) {
         (Halt::Shut, ClientConnection::Second) => {
             format!("{session} does not open beside the first one: while one hangs, you cannot log in")
         }
         (Halt::Shut, _) => format!("{session} does not open"),
-        (Halt::Freezes, _) => format!("{session} freezes after {packets} packets from the client"),
+        (Halt::Freezes, _) => format!("{session} freezes after {packets} packets from the client{doing}"),
         (Halt::Crawls, _) => {
             format!("{session} loses so many segments that it was given up after {packets} packets from the client")
         }
+    }
+}
+
+/// What a session was doing when it was cut.
+fn doing(traffic: Traffic) -> String {
+    match traffic {
+        Traffic::Banner => ", with the banners (`SSH-2.0-..`)".to_owned(),
+        Traffic::KeyExchange => ", in a key exchange".to_owned(),
+        Traffic::Interactive(0) => String::new(),
+        Traffic::Interactive(tos) => format!(", with TOS {tos:#04x}"),
     }
 }
 
@@ -219,7 +231,28 @@ pub fn rows(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
         };
         (row.family, limit)
     });
-    merge_families(by_family.collect()).into_iter().map(|(families, row)| row_in_words(&families, row)).collect()
+    let rows = merge_families(by_family.collect()).into_iter().map(|(families, row)| row_in_words(&families, row));
+    rows.chain(kept_out(subject, endured)).collect()
+}
+
+/// The source ports that are kept out; those that only root can use are of no common client.
+fn kept_out(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
+    let of_row = |row: &ConnectionRow| {
+        let of = |(ports, took): &(SourcePorts, Vec<Step>)| {
+            (row.family, (row.port, *ports, blame(subject, row.family, took)))
+        };
+        row.kept_out.iter().map(of).collect::<Vec<_>>()
+    };
+    let fact = |(families, (port, ports, blame)): (Families, (Port, SourcePorts, Vec<String>))| {
+        let (tone, range) = match ports {
+            SourcePorts::Usual => (Assessment::Bad, "32768 to 60999"),
+            SourcePorts::High => (Assessment::Bad, "61000 to 65535"),
+            SourcePorts::Low => (Assessment::Note, "1 to 1023"),
+        };
+        let text = format!("new connections to port {port} from source ports of {range} do not open, over {families}");
+        Fact::new(tone, text).by(blame).about(&families, connections(port))
+    };
+    merge_families(endured.rows.iter().flat_map(of_row).collect()).into_iter().map(fact).collect()
 }
 
 /// Open connections of others that keep a client out.

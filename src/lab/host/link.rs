@@ -92,6 +92,12 @@ impl ProberLink {
         self.interface.send(carried)
     }
 
+    /// Sends a frame as the interface carries it: on a TUN, a packet.
+    pub fn forward(&self, frame: &[u8]) -> Result<()> {
+        self.recorder.record(Direction::In, frame);
+        self.interface.send(frame)
+    }
+
     /// Reads the next frame of any kind; `None` if there is none.
     pub fn receive_frame(&mut self) -> Result<Option<&[u8]>> {
         let length = self.interface.receive(&mut self.buffer)?;
@@ -101,9 +107,16 @@ impl ProberLink {
     /// Sends a fence and hands every frame that comes before its answer to `each`.
     pub fn fence_frames(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.fences = self.fences.wrapping_add(1);
+        let deadline = Instant::now() + PATIENCE;
+        if let FenceKind::Log(_) = self.fence_kind {
+            self.log_fence(deadline)?;
+            while let Some(frame) = self.receive_frame()? {
+                each(frame)?;
+            }
+            return Ok(());
+        }
         let mark = mark(self.fences);
         self.send(&discovery::arp_probe(mark, self.host))?;
-        let deadline = Instant::now() + PATIENCE;
         loop {
             let Some(frame) = self.receive_frame()? else {
                 if self.interface.wait(deadline)? {
@@ -164,12 +177,20 @@ impl ProberLink {
         }
     }
 
-    /// Waits until the fence is logged: then all answers to earlier packets are in the interface's queue.
     fn logged_fence(
         &mut self,
         deadline: Instant,
         mut each: impl FnMut(&ProberLink, Reply) -> Result<()>,
     ) -> Result<()> {
+        self.log_fence(deadline)?;
+        while let Some(reply) = self.receive()? {
+            each(self, reply)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a fence and waits until it is logged: then all answers to earlier packets are in the interface's queue.
+    fn log_fence(&mut self, deadline: Instant) -> Result<()> {
         let packet = fence::packet(self.host, self.fences);
         self.recorder.record(Direction::In, &packet);
         self.recorder.mark_fence();
@@ -178,9 +199,6 @@ impl ProberLink {
             if !self.wait_for_log(deadline)? {
                 return Err(too_late("the log of a fence"));
             }
-        }
-        while let Some(reply) = self.receive()? {
-            each(self, reply)?;
         }
         Ok(())
     }

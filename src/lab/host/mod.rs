@@ -17,6 +17,7 @@ pub(super) mod namespace;
 pub(super) mod neighbours;
 pub(super) mod netcfg;
 pub(super) mod notice;
+pub(super) mod other_end;
 pub(super) mod pinned_sysctls;
 pub(super) mod preconditions;
 pub(super) mod private_lock;

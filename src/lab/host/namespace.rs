@@ -1,13 +1,13 @@
 //! A network namespace without a name: a thread enters it, the descriptors that the thread opens keep it alive, and it
 //! ends when the last of them is closed. Nothing is mounted, so `kill -9` leaves nothing over.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::error::{CannotMeasure, Context, Result};
 
@@ -19,6 +19,32 @@ pub fn in_fresh_namespace<T: Send>(work: impl FnOnce(&Isolated) -> Result<T> + S
         let thread = lab.spawn_scoped(scope, || work(&Isolated::enter()?)).context("start the lab's thread")?;
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+/// A namespace that was entered before, and lives as long as this.
+pub struct KeptNamespace(File);
+
+impl KeptNamespace {
+    /// The namespace of this thread.
+    pub fn of(isolated: &Isolated) -> Result<KeptNamespace> {
+        isolated.assert("keeping the namespace")?;
+        File::open("/proc/thread-self/ns/net").context("keep the thread's network namespace").map(KeptNamespace)
+    }
+
+    /// Runs `work` on a new thread in it, and waits for it.
+    pub fn run<T: Send>(&self, work: impl FnOnce(&Isolated) -> Result<T> + Send) -> Result<T> {
+        thread::scope(|scope| {
+            let again = || {
+                setns(&self.0, CloneFlags::CLONE_NEWNET).context("enter a network namespace again")?;
+                let own = NamespaceId::of_this_thread()?;
+                let isolated = Isolated { own, _this_thread_only: std::marker::PhantomData };
+                isolated.assert("the namespace that was entered again")?;
+                work(&isolated)
+            };
+            let thread = thread::Builder::new().spawn_scoped(scope, again).context("start a thread of the lab")?;
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
 }
 
 /// The proof that this thread is in a network namespace of its own. Functions that change rules, links or sysctls take

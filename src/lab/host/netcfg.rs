@@ -41,6 +41,18 @@ pub fn set_up(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Resul
     connected(runtime, async |handle| configure(handle, setup).await)
 }
 
+/// Gives the interface more addresses, each in a network of its own.
+pub fn add_addresses(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, more: &[IpAddr]) -> Result<()> {
+    isolated.assert("adding addresses")?;
+    connected(runtime, async |handle| {
+        let index = index_of(handle, setup.interface.as_str()).await?;
+        for address in more {
+            add_address(handle, index, *address, Family::from_address(*address).pick(32, 128)).await?;
+        }
+        Ok(())
+    })
+}
+
 /// Makes `strangers` reachable for the host: adds a default route over the interface, without a gateway, and on a TAP
 /// the prober as a permanent neighbour for each of their addresses.
 pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers: &[IpAddr]) -> Result<()> {
@@ -48,11 +60,10 @@ pub fn reach(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, strangers
     connected(runtime, async |handle| route(handle, setup, strangers).await)
 }
 
-/// Makes the host's TCP retransmit to `clients` after milliseconds: adds a route for each, with `rto_min`, see
-/// ip-route(8).
-pub fn shorten_timers(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, clients: &[IpAddr]) -> Result<()> {
+/// Makes TCP acknowledge each segment of `peers` at once: adds a route for each, with `quickack`, see ip-route(8).
+pub fn acknowledge_at_once(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup, peers: &[IpAddr]) -> Result<()> {
     isolated.assert("adding routes")?;
-    connected(runtime, async |handle| add_quick_routes(handle, setup, clients).await)
+    connected(runtime, async |handle| add_quick_routes(handle, setup, peers).await)
 }
 
 /// Makes the prober a permanent neighbour for each of `addresses`, which are on the link, so that the host need not
@@ -104,31 +115,25 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
     Ok(())
 }
 
-async fn add_quick_routes(handle: &Handle, setup: LinkSetup<'_>, clients: &[IpAddr]) -> Result<()> {
-    /// RTAX_RTO_MIN of linux/rtnetlink.h
-    const RTO_MIN: u32 = 13;
-    let metrics = vec![RouteMetric::Lock(1 << RTO_MIN), RouteMetric::RtoMin(MILLISECONDS)];
+async fn add_quick_routes(handle: &Handle, setup: LinkSetup<'_>, peers: &[IpAddr]) -> Result<()> {
     let index = index_of(handle, setup.interface.as_str()).await?;
-    for client in clients {
-        let mut message = match client {
-            IpAddr::V4(client) => {
-                let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(*client, 32);
+    for peer in peers {
+        let mut message = match peer {
+            IpAddr::V4(peer) => {
+                let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(*peer, 32);
                 route.output_interface(index).scope(RouteScope::Link).build()
             }
-            IpAddr::V6(client) => {
-                let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(*client, 128);
+            IpAddr::V6(peer) => {
+                let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(*peer, 128);
                 route.output_interface(index).build()
             }
         };
-        message.attributes.push(RouteAttribute::Metrics(metrics.clone()));
+        message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::QuickAck(1)]));
         let added = handle.route().add(message).replace().execute().await;
-        added.map_err(|error| failed(&format!("add a route to {client}"), error))?;
+        added.map_err(|error| failed(&format!("add a route to {peer}"), error))?;
     }
     Ok(())
 }
-
-/// The shortest retransmission timer: a tick of the slowest kernel's clock.
-const MILLISECONDS: u32 = 10;
 
 /// Removes the permanent neighbours, so that both ends find each other by ARP and NDP, as over a cable.
 pub fn forget_neighbours(isolated: &Isolated, runtime: &Runtime, setup: LinkSetup) -> Result<()> {
@@ -206,7 +211,7 @@ async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
     handle.link().set(link).execute().await.map_err(|error| failed("bring up the interface", error))?;
 
     for family in setup.families {
-        add_address(handle, index, setup.addresses, *family).await?;
+        add_address(handle, index, setup.addresses.host(*family), setup.addresses.link(*family).length()).await?;
         add_neighbour(handle, index, setup.addresses.prober(*family), setup).await?;
     }
     Ok(())
@@ -225,9 +230,8 @@ async fn index_of(handle: &Handle, name: &str) -> Result<u32> {
     link.map(|link| link.header.index).ok_or_else(|| failed(&operation, rtnetlink::Error::RequestFailed))
 }
 
-async fn add_address(handle: &Handle, index: u32, addresses: &Addresses, family: Family) -> Result<()> {
-    let address = addresses.host(family);
-    let mut request = handle.address().add(index, address, addresses.link(family).length());
+async fn add_address(handle: &Handle, index: u32, address: IpAddr, prefix_len: u8) -> Result<()> {
+    let mut request = handle.address().add(index, address, prefix_len);
     // An address does not answer during duplicate address detection (RFC 4862, section 5.4).
     request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     request.execute().await.map_err(|error| failed(&format!("add the address {address}"), error))

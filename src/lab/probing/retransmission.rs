@@ -1,21 +1,14 @@
-//! Retransmission of packets that a rule drops by chance (`-m statistic`), as by a client and by nmap. Such a rule
-//! depends on packets and not on time, so there is no wait before a retransmission.
-
-use std::net::IpAddr;
+//! Retransmission of packets that a rule drops by chance (`-m statistic`), as by nmap. Such a rule depends on
+//! packets and not on time, so there is no wait before a retransmission.
 
 use crate::error::Result;
 use crate::lab::Lab;
-use crate::lab::host::netcfg;
 use crate::probe::Probe;
 use crate::probe::observation::Observation;
 use crate::probe::packet::{Response, Stimulus};
 use crate::probe::path::Fate;
 use crate::probe::scan;
 use crate::rules::iptables_save::{Listing, Rule};
-
-/// The number of retransmissions of a segment (`tcp_retries2` in ip-sysctl.rst). A client gives up after 6 SYNs, and
-/// its user tries again.
-pub const TCP_RETRIES: usize = 15;
 
 /// The number of retransmissions of a probe, as by nmap (`--max-retries`).
 pub const PROBE_RETRIES: usize = 10;
@@ -24,14 +17,6 @@ impl Lab<'_> {
     /// True if a rule of the lab matches by chance.
     pub(in crate::lab) fn has_chance(&self) -> bool {
         self.listings.iter().flat_map(Listing::rules).any(Rule::is_by_chance)
-    }
-
-    /// If a rule matches by chance, makes the host's kernel retransmit after milliseconds to `clients`.
-    pub(super) fn shorten_timers(&self, clients: &[IpAddr]) -> Result<()> {
-        if !self.has_chance() {
-            return Ok(());
-        }
-        netcfg::shorten_timers(self.isolated, &self.runtime, self.link_setup(), clients)
     }
 
     /// If a rule matches by chance, sends each of `probes` without an answer again. The first answer counts.

@@ -26,6 +26,7 @@ use super::relay_ties::{self, TiedLine};
 use super::running_tool::{RunningTool, Stop, ToolCommand};
 use super::tool_side::{self, ToolEnd, ToolSetup};
 use crate::error::{CannotMeasure, Context, Result};
+use crate::lab::Lab;
 use crate::lab::host::interface::{FRAME_MAX, Interface};
 use crate::lab::host::link::ProberLink;
 use crate::lab::host::namespace::in_fresh_namespace;
@@ -33,7 +34,6 @@ use crate::lab::host::netcfg;
 use crate::lab::host::services::ListeningSockets;
 use crate::lab::log::log_source::{LogSource, LogTurn};
 use crate::lab::trace::paths::{Paths, Reading};
-use crate::lab::{Lab, PROBER_MAC};
 use crate::log_line::LogLine;
 use crate::probe::packet_summary::PacketSummary;
 use crate::probe::tool_run::{RelayedFrame, ToolRun, ToolStatus};
@@ -50,14 +50,7 @@ impl Lab<'_> {
     /// Runs the tool against the host, and returns all frames of both, once the tool has ended.
     pub fn relay(&mut self, command: &ToolCommand) -> Result<ToolRun> {
         self.forget_the_prober()?;
-        let setup = ToolSetup {
-            command,
-            interface: self.spec.interface,
-            mac: PROBER_MAC,
-            host: self.spec.mac,
-            addresses: self.spec.addresses,
-            families: &self.families,
-        };
+        let setup = ToolSetup { command, link: self.spec.link_setup(&self.families) };
         let (ready, made) = sync_channel(1);
         let (hold, done) = sync_channel::<()>(0);
         let (link, log, services, paths) = (&mut self.link, &mut self.log, &self.services, self.paths.as_mut());

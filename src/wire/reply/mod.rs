@@ -13,7 +13,7 @@ use pnet_packet::tcp::TcpPacket;
 use pnet_packet::udp::UdpPacket;
 
 use crate::net::port::Port;
-use crate::net::{Mac, Protocol};
+use crate::net::{Family, Mac, Protocol};
 use crate::wire::bytes::{be16, be32};
 use crate::wire::ip_header::IpHeader;
 
@@ -140,6 +140,13 @@ pub struct Flow {
     pub host: IpAddr,
     /// The probed port; for ICMP the sequence number of the echo request, which is 0.
     pub port: Port,
+}
+
+impl Flow {
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        Family::from_address(self.prober)
+    }
 }
 
 impl Reply {

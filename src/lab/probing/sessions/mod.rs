@@ -5,37 +5,31 @@
 //! conntrack that does not know the connection yet (a machine without rules has none), its next segment is the first
 //! one and, as `nf_conntrack_tcp_loose` is set, NEW. So each connection is tried both ways.
 
+mod client;
 mod endurance;
 mod held;
 mod row;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpStream};
-use std::thread;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::retransmission::TCP_RETRIES;
-use crate::error::{CannotMeasure, Context, Result, Source};
-use crate::lab::host::link::ProberLink;
-use crate::lab::host::loading;
+use self::client::{ClientKernel, Delivery, End, OpenSession, QUICK};
+use crate::error::{Result, Source};
 use crate::lab::host::neighbours::{self, DiscoveredMacs};
-use crate::lab::host::services::ListeningSockets;
+use crate::lab::host::{loading, netcfg};
 use crate::lab::log::nflog_copy::NflogCopies;
 use crate::lab::trace::paths::Traced;
 use crate::lab::{Capture, Lab, WatchedEvents, watch_paths};
 use crate::net::port::Port;
-use crate::net::{Addresses, Family, Protocol};
+use crate::net::{Family, Protocol};
 use crate::probe::path::{Fate, Step};
-use crate::probe::scan::Technique;
-use crate::probe::{Probe, ProbeOverrides, connected_window};
 use crate::wire::frame::Direction;
 use crate::wire::packet_id::PacketId;
-use crate::wire::reply::{Body, Flow, TcpSegment};
-use crate::wire::tcp_flags::TcpFlags;
+use crate::wire::reply::Flow;
 
-pub use endurance::{ClientConnection, Cut, Endurance, Halt, ROUNDS};
+pub use endurance::{ClientConnection, Cut, Endurance, Halt, ROUNDS, Traffic};
 pub use held::Held;
-pub use row::{ConnectionRow, IN_A_ROW, SpentBy};
+pub use row::{ConnectionRow, IN_A_ROW, SourcePorts, SpentBy};
 
 /// The end that sends first after the new rules are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,23 +136,14 @@ impl AfterLoad {
 /// most.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// Waits for a retransmission by the host's kernel, with shortened timers: each wait is twice as long as the one
-/// before, and their sum exceeds the 3 s of a connection whose handshake measured no round trip
-/// (`TCP_TIMEOUT_FALLBACK`).
-const TIMER_WAITS: [Duration; 9] = {
-    let mut waits = [Duration::from_millis(16); 9];
-    let mut number = 1;
-    while number < waits.len() {
-        waits[number] = Duration::from_millis(16 << number);
-        number += 1;
-    }
-    waits
-};
+/// The time in which a segment that was dropped arrives by a retransmission, whose timer is 200 ms at first
+/// (`TCP_RTO_MIN`).
+const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The first source port, above those of nmap's numbering in the phases of a scan; the lab has no other probes.
+/// The first source port: in the middle of those that Linux gives to clients (`net.ipv4.ip_local_port_range`).
 const FIRST_PORT: u16 = 50_001;
 
-impl Lab<'_> {
+impl<'a> Lab<'a> {
     /// Opens the connections of `questions` that are to be open before from each of `clients` (one address for each
     /// family that has one), replaces the lab's rules by `rulesets`, and tests them; then opens the new ones.
     ///
@@ -171,49 +156,45 @@ impl Lab<'_> {
         questions: &[(Port, Timing)],
         rulesets: &[(Family, &Source)],
     ) -> Result<AfterLoad> {
-        let clients = self.reachable(clients)?;
-        let each =
-            clients.iter().flat_map(|client| questions.iter().map(move |(port, timing)| (*client, *port, *timing)));
-        let probe = |number, client, port| opener(self.spec.addresses, client, port, number);
-        let all: Vec<(Probe, Timing)> =
-            (0..).zip(each).map(|(number, (client, port, timing))| (probe(number, client, port), timing)).collect();
-        let plans = all.iter().filter_map(|(probe, timing)| match timing {
-            Timing::Before(first) => Some((*probe, *first)),
+        let mut labs = self.with_clients(clients)?;
+        let each = labs
+            .clients
+            .iter()
+            .flat_map(|client| questions.iter().map(move |(port, timing)| (*client, *port, *timing)));
+        let flow = |number, client, port| labs.flow(client, port, FIRST_PORT + number);
+        let all: Vec<(Flow, Timing)> =
+            (0..).zip(each).map(|(number, (client, port, timing))| (flow(number, client, port), timing)).collect();
+        let plans = all.iter().filter_map(|(flow, timing)| match timing {
+            Timing::Before(first) => Some((*flow, *first)),
             Timing::After => None,
         });
 
         let mut open = Vec::new();
-        for (probe, first) in plans {
-            let mut found = self.connect(probe)?;
+        for (flow, first) in plans {
+            let mut found = labs.open(flow)?;
             if let Ok(connection) = &mut found {
-                // They must work under the old rules, or nothing can be concluded about the new ones. The host sends
-                // last, so that no data is left to acknowledge: its kernel would do that 40 ms later, while or after
-                // the rules are loaded, and thereby send first.
-                let talk = connection.talk(FirstSpeaker::Client, &mut self.link)?;
+                // They must work under the old rules, or nothing can be concluded about the new ones.
+                let talk = labs.talk(connection, FirstSpeaker::Client)?;
                 if talk != Survival::Alive {
                     found = Err(Opening::Mute);
                 }
             }
-            open.push((probe, first, found));
+            open.push((flow, first, found));
         }
-        self.load_in_place(rulesets)?;
-        self.shorten_timers(&clients)?;
+        labs.lab.load_in_place(rulesets)?;
 
         let mut sessions = Vec::new();
-        for (probe, first, mut found) in open {
+        for (flow, first, mut found) in open {
             let survival = match &mut found {
-                Ok(connection) => {
-                    connection.retries = self.retries();
-                    connection.talk(first, &mut self.link)?
-                }
+                Ok(connection) => labs.talk(connection, first)?,
                 Err(_) => Survival::NeverOpen,
             };
-            let took = self.deciding_rules(&probe)?;
-            sessions.push(Session { family: probe.family(), port: probe.flow.port, first, survival, took });
+            let took = labs.deciding_rules(&flow)?;
+            sessions.push(Session { family: flow.family(), port: flow.port, first, survival, took });
         }
         let mut openings = Vec::new();
-        for (probe, _) in all.iter().filter(|(_, timing)| *timing == Timing::After) {
-            openings.push(self.attempt(*probe)?);
+        for (flow, _) in all.iter().filter(|(_, timing)| *timing == Timing::After) {
+            openings.push(labs.attempt(*flow)?);
         }
         let has_macs = self.spec.equipment.link.has_macs();
         let neighbourhood = has_macs
@@ -222,43 +203,40 @@ impl Lab<'_> {
         Ok(AfterLoad { sessions, openings, neighbourhood })
     }
 
-    /// Those of `clients` whose family the lab has; the host has routes to them from now on.
-    fn reachable(&mut self, clients: &[IpAddr]) -> Result<Vec<IpAddr>> {
+    /// The lab with those of `clients` whose family it has, to which the host has routes from now on, and with another
+    /// address for each.
+    fn with_clients_and_others(&mut self, clients: &[IpAddr]) -> Result<ClientLab<'_, 'a>> {
+        let others = clients.iter().filter_map(|client| self.other_address(*client));
+        let all: Vec<IpAddr> = clients.iter().copied().chain(others).collect();
+        let mut labs = self.with_clients(&all)?;
+        labs.clients.retain(|client| clients.contains(client));
+        Ok(labs)
+    }
+
+    /// The lab with those of `clients` whose family it has, to which the host has routes from now on.
+    fn with_clients(&mut self, clients: &[IpAddr]) -> Result<ClientLab<'_, 'a>> {
         let clients: Vec<IpAddr> =
             clients.iter().copied().filter(|client| self.families.contains(&Family::from_address(*client))).collect();
         self.reach(&clients)?;
-        self.shorten_timers(&clients)?;
-        Ok(clients)
+        netcfg::acknowledge_at_once(self.isolated, &self.runtime, self.link_setup(), &clients)?;
+        let kernel = ClientKernel::start(self.link_setup(), &clients)?;
+        Ok(ClientLab { lab: self, kernel, clients })
     }
 
-    fn connect(&mut self, probe: Probe) -> Result<std::result::Result<OpenSession, Opening>> {
-        let retries = self.retries();
-        OpenSession::open(probe, retries, &mut self.link, &self.services)
-    }
-
-    /// The number of immediate retransmissions of a client.
-    fn retries(&self) -> usize {
-        if self.has_chance() { TCP_RETRIES } else { 0 }
-    }
-
-    fn attempt(&mut self, probe: Probe) -> Result<Attempt> {
-        let opening = match self.connect(probe)? {
-            Ok(mut connection) => match connection.talk(FirstSpeaker::Host, &mut self.link)? {
-                Survival::Alive => Opening::Opens,
-                Survival::Stalls | Survival::Dead | Survival::NeverOpen => Opening::Mute,
-            },
-            Err(opening) => opening,
+    /// Another address on the link.
+    fn other_address(&self, client: IpAddr) -> Option<IpAddr> {
+        let near = |step: u8| match self.spec.addresses.prober(Family::from_address(client)) {
+            IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
+            IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
         };
-        let took = self.deciding_rules(&probe)?;
-        Ok(Attempt { family: probe.family(), port: probe.flow.port, opening, took })
+        let is_another = |address: &IpAddr| *address != client && self.spec.addresses.is_on_link(*address);
+        (1..8).map(near).find(is_another)
     }
 
-    /// The rules that decided on packets of a connection since the last call; if none did, the one that redirected it.
-    /// Its packets are recognized by the client's address and port: the host's port differs if a rule of the nat table
-    /// redirects.
-    fn deciding_rules(&mut self, probe: &Probe) -> Result<Vec<Step>> {
-        let Some(paths) = &mut self.paths else { return Ok(Vec::new()) };
-        let flow = probe.flow;
+    /// The packets of a connection since the last call. They are recognized by the client's address and port: the host's
+    /// port differs if a rule of the nat table redirects.
+    fn look(&mut self, flow: &Flow) -> Result<Seen> {
+        let Some(paths) = &mut self.paths else { return Ok(Seen::default()) };
         let is_ours = |packet: &&Traced| {
             let Some(PacketId { flow: seen, .. }) = packet.seen else { return false };
             let of_client = if packet.direction == Direction::In { seen } else { seen.reversed() };
@@ -273,17 +251,20 @@ impl Lab<'_> {
         };
         let dropped = with(&[Fate::Dropped, Fate::Rejected]);
         let taken = if dropped.is_empty() { with(&[Fate::Stolen]) } else { dropped };
-        let mut took: Vec<Step> = Vec::new();
+        let has_arrived = |packet: &&&Traced| {
+            packet.direction == Direction::In && !matches!(packet.path.fate, Fate::Dropped | Fate::Rejected)
+        };
+        let mut seen = Seen { arrived: own.iter().filter(has_arrived).count(), took: Vec::new() };
         for step in taken {
-            if !took.contains(step) {
-                took.push(step.clone());
+            if !seen.took.contains(step) {
+                seen.took.push(step.clone());
             }
         }
-        if took.is_empty() {
+        if seen.took.is_empty() {
             let steps = own.iter().flat_map(|packet| &packet.path.steps);
-            took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
+            seen.took.extend(steps.rev().find(|step| step.table == "nat" && step.rule.is_some()).cloned());
         }
-        Ok(took)
+        Ok(seen)
     }
 
     /// Replaces the loaded rules, as `iptables-restore` does on a running machine. Paths refer to the new rules from
@@ -311,204 +292,78 @@ impl Lab<'_> {
     }
 }
 
-/// The SYN of a client's connection; each `number` gives another source port.
-fn opener(addresses: &Addresses, client: IpAddr, port: Port, number: u16) -> Probe {
-    let own = FIRST_PORT + number;
-    let host = addresses.host(Family::from_address(client));
-    let seq = 1_000_000 + u32::from(own);
-    Probe {
-        technique: Technique::Connect,
-        flow: Flow { protocol: Protocol::Tcp, prober: client, prober_port: Port(own), host, port },
-        seq,
-        ack: 0,
-        ttl: 64,
-        ip_id: number,
-        flow_label: 1,
-        craft: ProbeOverrides::default(),
+/// Packets of a connection, if paths are watched.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The number of those of the client that no rule dropped.
+    arrived: usize,
+    /// The rules that decided on packets, or redirected the connection.
+    took: Vec<Step>,
+}
+
+/// A lab, and the kernel of its clients.
+struct ClientLab<'l, 's> {
+    lab: &'l mut Lab<'s>,
+    kernel: ClientKernel,
+    clients: Vec<IpAddr>,
+}
+
+impl ClientLab<'_, '_> {
+    fn flow(&self, client: IpAddr, port: Port, own: u16) -> Flow {
+        let host = self.lab.spec.addresses.host(Family::from_address(client));
+        Flow { protocol: Protocol::Tcp, prober: client, prober_port: Port(own), host, port }
     }
-}
 
-/// An open connection: the client's sequence numbers, and the server's socket.
-struct OpenSession {
-    probe: Probe,
-    stream: TcpStream,
-    /// The sequence number of the client's next byte.
-    seq: u32,
-    /// The sequence number of the next byte that the client expects.
-    ack: u32,
-    /// The number of texts that were sent.
-    said: u32,
-    /// The client's data that the host has not read.
-    unheard: Vec<u8>,
-    /// The number of immediate retransmissions of the client.
-    retries: usize,
-    /// The client's receive window, as its segments have it.
-    window: u16,
-    /// True if the client received a RST.
-    is_reset: bool,
-}
+    fn open(&mut self, flow: Flow) -> Result<std::result::Result<OpenSession, Opening>> {
+        self.kernel.open(flow, &mut self.lab.link, &self.lab.services)
+    }
 
-impl OpenSession {
-    /// Opens a connection, or returns how far that succeeded.
-    fn open(
-        probe: Probe,
-        retries: usize,
-        link: &mut ProberLink,
-        services: &ListeningSockets,
-    ) -> Result<std::result::Result<OpenSession, Opening>> {
-        let mut answer = Err(Opening::Silent);
-        for _ in 0..=retries {
-            link.send(&probe.frame(&link.ends))?;
-            link.fence(|_, reply| {
-                if answer.is_err() && probe.is_answered_by(&reply) {
-                    answer = syn_ack(reply.body).ok_or(Opening::Refused);
-                }
-                Ok(())
-            })?;
-            if !matches!(answer, Err(Opening::Silent)) {
-                break;
-            }
-        }
-        let syn_ack = match answer {
-            Ok(syn_ack) => syn_ack,
-            Err(opening) => return Ok(Err(opening)),
+    fn send(&mut self, session: &mut OpenSession, from: End, data: &[u8], patience: Duration) -> Result<Delivery> {
+        session.send(from, data, patience, &mut self.kernel, &mut self.lab.link)
+    }
+
+    fn close(&mut self, session: OpenSession) -> Result<()> {
+        session.close(&mut self.kernel, &mut self.lab.link)
+    }
+
+    /// Makes both ends send in turn, twice. The first time nobody waits for a retransmission: it matters if a segment
+    /// of the other end is needed before one arrives.
+    fn talk(&mut self, session: &mut OpenSession, first: FirstSpeaker) -> Result<Survival> {
+        let turns = match first {
+            FirstSpeaker::Host => [End::Host, End::Client],
+            FirstSpeaker::Client => [End::Client, End::Host],
         };
-        for _ in 0..=retries {
-            link.send(&probe.handshake_ack(&syn_ack, &link.ends))?;
-            link.fence(|_, _| Ok(()))?;
-            if let Some(stream) = services.serve_client_of(probe.flow.port)?.pop() {
-                stream.set_nonblocking(true).context("work over a connection")?;
-                let (seq, ack) = (syn_ack.ack, syn_ack.seq.wrapping_add(1));
-                let (said, unheard, is_reset, window) = (0, Vec::new(), false, connected_window(&syn_ack));
-                return Ok(Ok(OpenSession { probe, stream, seq, ack, window, said, unheard, retries, is_reset }));
+        let mut is_alive = true;
+        for from in turns {
+            is_alive &= self.send(session, from, b"[1]", QUICK)? != Delivery::Never;
+        }
+        for from in turns {
+            if self.send(session, from, b"[2]", PATIENCE)? == Delivery::Never {
+                return Ok(Survival::Dead);
             }
         }
-        Ok(Err(Opening::HalfOpen))
+        Ok(if is_alive { Survival::Alive } else { Survival::Stalls })
     }
 
-    /// Makes both ends send in turn, twice.
-    fn talk(&mut self, first: FirstSpeaker, link: &mut ProberLink) -> Result<Survival> {
-        let mut heard = Vec::new();
-        let mut turn = first;
-        for _ in 0..4 {
-            heard.push(match turn {
-                FirstSpeaker::Host => self.host_says(link)?,
-                FirstSpeaker::Client => self.client_says(link)?,
-            });
-            turn = match turn {
-                FirstSpeaker::Host => FirstSpeaker::Client,
-                FirstSpeaker::Client => FirstSpeaker::Host,
-            };
-        }
-        Ok(match heard.as_slice() {
-            [true, true, true, true] => Survival::Alive,
-            [_, _, true, true] => Survival::Stalls,
-            _ => Survival::Dead,
-        })
+    /// True if both ends receive each other's data, the host's first.
+    fn works(&mut self, session: &mut OpenSession) -> Result<bool> {
+        Ok(self.talk(session, FirstSpeaker::Host)? == Survival::Alive)
     }
 
-    /// Sends a text from the client. Earlier data that did not arrive is sent again with it, as TCP does.
-    fn client_says(&mut self, link: &mut ProberLink) -> Result<bool> {
-        let text = self.text();
-        self.unheard.extend(text.as_bytes());
-        let segment = self.probe.within_connection((self.seq, self.ack), self.window, &self.unheard, &link.ends);
-        for _ in 0..=self.retries {
-            link.send(&segment)?;
-            self.listen(link)?;
-            if self.read()?.ends_with(text.as_bytes()) {
-                self.seq = self.seq.wrapping_add(self.unheard.len() as u32);
-                self.unheard.clear();
-                return Ok(true);
-            }
-            if self.is_reset {
-                break;
-            }
-        }
-        Ok(false)
+    fn attempt(&mut self, flow: Flow) -> Result<Attempt> {
+        let opening = match self.open(flow)? {
+            Ok(mut connection) => match self.works(&mut connection)? {
+                true => Opening::Opens,
+                false => Opening::Mute,
+            },
+            Err(opening) => opening,
+        };
+        let took = self.deciding_rules(&flow)?;
+        Ok(Attempt { family: flow.family(), port: flow.port, opening, took })
     }
 
-    fn host_says(&mut self, link: &mut ProberLink) -> Result<bool> {
-        let text = self.text();
-        // If the host's kernel has given up the connection, writing fails: the connection is dead, and that is no
-        // error.
-        if self.stream.write_all(text.as_bytes()).is_err() {
-            return Ok(false);
-        }
-        let waits = if self.retries > 0 { TIMER_WAITS.as_slice() } else { &[] };
-        for wait in [Duration::ZERO].iter().chain(waits) {
-            thread::sleep(*wait);
-            if self.hears(&text, link)? {
-                return Ok(true);
-            }
-            if self.is_reset {
-                break;
-            }
-        }
-        Ok(false)
-    }
-
-    /// True if the client has received this text, which it then acknowledges. The host's kernel may retransmit it
-    /// meanwhile.
-    fn hears(&mut self, text: &str, link: &mut ProberLink) -> Result<bool> {
-        let is_there = |heard: Vec<Vec<u8>>| heard.iter().any(|payload| payload.ends_with(text.as_bytes()));
-        let at_once = is_there(self.listen(link)?);
-        let later = self.acknowledge(link).map(is_there)?;
-        if later {
-            self.acknowledge(link)?;
-        }
-        Ok(at_once || later)
-    }
-
-    fn acknowledge(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
-        link.send(&self.probe.within_connection((self.seq, self.ack), self.window, &[], &link.ends))?;
-        self.listen(link)
-    }
-
-    /// A new text each time, so that a retransmission cannot be mistaken for new data.
-    fn text(&mut self) -> String {
-        self.said += 1;
-        format!("[{}]", self.said)
-    }
-
-    /// The data that the host has sent since.
-    fn listen(&mut self, link: &mut ProberLink) -> Result<Vec<Vec<u8>>> {
-        let (flow, mut heard, mut next, mut is_reset) = (self.probe.flow, Vec::new(), self.ack, self.is_reset);
-        link.fence(|_, reply| {
-            let is_ours = reply.flow() == Some(flow);
-            if let Body::Tcp(segment) = reply.body
-                && is_ours
-            {
-                is_reset |= segment.flags & TcpFlags::RST != 0;
-                if segment.seq == next {
-                    next = next.wrapping_add(segment.payload.len() as u32);
-                }
-                heard.extend(Some(segment.payload).filter(|payload| !payload.is_empty()));
-            }
-            Ok(())
-        })?;
-        (self.ack, self.is_reset) = (next, is_reset);
-        Ok(heard)
-    }
-
-    fn read(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; 4096];
-        match self.stream.read(&mut bytes) {
-            Ok(length) => bytes.truncate(length),
-            // There is no data, or the connection was reset.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => bytes.clear(),
-            Err(error) => {
-                let operation = "read from a connection".to_owned();
-                return Err(CannotMeasure::System { operation, source: error }.into());
-            }
-        }
-        Ok(bytes)
-    }
-}
-
-fn syn_ack(body: Body) -> Option<TcpSegment> {
-    const WANTED: u8 = TcpFlags::SYN_ACK;
-    match body {
-        Body::Tcp(segment) if segment.flags & (WANTED | TcpFlags::RST) == WANTED => Some(segment),
-        _ => None,
+    /// The rules that decided on packets of a connection since the last call; if none did, the one that redirected it.
+    fn deciding_rules(&mut self, flow: &Flow) -> Result<Vec<Step>> {
+        Ok(self.lab.look(flow)?.took)
     }
 }

@@ -1,12 +1,12 @@
 //! New connections in a row, each closed before the next: the number that open before a limit closes the port, and the
 //! clients for which it is closed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use super::{FirstSpeaker, PAUSE, Survival, opener};
-use crate::error::Result;
+use super::{ClientLab, FIRST_PORT, PAUSE};
+use crate::error::{Error, Result};
 use crate::lab::Lab;
 use crate::net::Family;
 use crate::net::port::Port;
@@ -30,6 +30,33 @@ pub struct ConnectionRow {
     pub spent_by: SpentBy,
     /// The rules that decided on packets of the one that did not open, if paths are watched.
     pub took: Vec<Step>,
+    /// The source ports from which no connection opened, and the rules that decided on their packets.
+    pub kept_out: Vec<(SourcePorts, Vec<Step>)>,
+}
+
+/// The source ports of clients. Those of a row take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourcePorts {
+    /// 32768 to 60999: those that Linux gives to clients (`ip_local_port_range` in ip-sysctl.rst).
+    Usual,
+    /// 61000 to 65535: other systems give them, and those between, to clients (RFC 6335, section 6).
+    High,
+    /// 1 to 1023, which only root can use.
+    Low,
+}
+
+impl SourcePorts {
+    /// All, in the order of a row.
+    pub const ALL: [SourcePorts; 3] = [SourcePorts::Usual, SourcePorts::High, SourcePorts::Low];
+
+    /// A port of its own for each `number`.
+    const fn port(self, number: u16) -> u16 {
+        match self {
+            SourcePorts::Usual => FIRST_PORT + number,
+            SourcePorts::High => 65_535 - number,
+            SourcePorts::Low => 1_023 - number,
+        }
+    }
 }
 
 /// The addresses whose connections a limit counts together.
@@ -47,21 +74,24 @@ impl Lab<'_> {
     /// Opens up to `tries` connections to `port` from each of `clients`, one after the other, until one does not open;
     /// then another address tries. A client whose first connection does not open is left out.
     pub fn connect_in_a_row(&mut self, clients: &[IpAddr], port: Port, tries: u16) -> Result<Vec<ConnectionRow>> {
-        let clients = self.reachable(clients)?;
+        let mut labs = self.with_clients_and_others(clients)?;
         let mut rows = Vec::new();
-        for client in clients {
-            rows.extend(self.row(client, port, tries)?);
+        for client in labs.clients.clone() {
+            rows.extend(labs.row(client, port, tries)?);
         }
         Ok(rows)
     }
 
     /// True if another address of the family of `client` can connect.
     pub fn accepts_other_address(&mut self, client: IpAddr, port: Port) -> Result<bool> {
-        match self.other_address(client) {
-            Some(other) => {
-                self.reach(&[other])?;
-                Ok(self.visit(other, port, 0)?.is_none())
-            }
+        self.with_clients_and_others(&[client])?.accepts_other_address(client, port)
+    }
+}
+
+impl ClientLab<'_, '_> {
+    fn accepts_other_address(&mut self, client: IpAddr, port: Port) -> Result<bool> {
+        match self.lab.other_address(client) {
+            Some(other) => Ok(self.visit(other, port, FIRST_PORT)?.is_none()),
             None => Ok(false),
         }
     }
@@ -74,15 +104,27 @@ impl Lab<'_> {
             opened: None,
             spent_by: SpentBy::Unknown,
             took: Vec::new(),
+            kept_out: Vec::new(),
         };
         let pause = if self.counts_connections() { PAUSE } else { Duration::ZERO };
-        for number in 0..tries {
+        let mut opened = 0;
+        for (number, ports) in (0..tries).zip(SourcePorts::ALL.into_iter().cycle()) {
+            if row.kept_out.iter().any(|(others, _)| *others == ports) {
+                continue;
+            }
             thread::sleep(pause);
-            let Some(took) = self.visit(client, port, number)? else { continue };
-            (row.opened, row.took) = (Some(usize::from(number)), took);
+            let Some(took) = self.visit(client, port, ports.port(number))? else {
+                opened += 1;
+                continue;
+            };
+            if self.is_of_source(client, port, ports)? {
+                row.kept_out.push((ports, took));
+                continue;
+            }
+            (row.opened, row.took) = (Some(opened), took);
             break;
         }
-        if row.opened == Some(0) || tries == 0 {
+        if opened == 0 {
             return Ok(None);
         }
         if row.opened.is_some() && self.accepts_other_address(client, port)? {
@@ -91,34 +133,36 @@ impl Lab<'_> {
         Ok(Some(row))
     }
 
-    /// Opens a connection, sends data from both ends, and closes it. If that fails, returns the rules that decided on
-    /// packets of it.
-    pub(super) fn visit(&mut self, client: IpAddr, port: Port, number: u16) -> Result<Option<Vec<Step>>> {
-        let probe = opener(self.spec.addresses, client, port, number);
-        let opened = match self.connect(probe)? {
+    /// True if the source port keeps connections out, and no limit: from usual ports they open, before and after one from
+    /// `ports` that does not.
+    fn is_of_source(&mut self, client: IpAddr, port: Port, ports: SourcePorts) -> Result<bool> {
+        const SPARE: u16 = 300;
+        let mut opens = |ports: SourcePorts, number| {
+            thread::sleep(PAUSE);
+            Ok::<_, Error>(self.visit(client, port, ports.port(SPARE + number))?.is_none())
+        };
+        let (usual, number) = (SourcePorts::Usual, 2 * ports as u16);
+        Ok(ports != usual && opens(usual, number)? && !opens(ports, number)? && opens(usual, number + 1)?)
+    }
+
+    /// Opens a connection from the source port `own`, sends data from both ends, and closes it. If that fails, returns
+    /// the rules that decided on packets of it.
+    pub(super) fn visit(&mut self, client: IpAddr, port: Port, own: u16) -> Result<Option<Vec<Step>>> {
+        let flow = self.flow(client, port, own);
+        let opened = match self.open(flow)? {
             Ok(mut connection) => {
-                let lives = connection.talk(FirstSpeaker::Host, &mut self.link)? == Survival::Alive;
-                connection.close(&mut self.link)?;
-                lives
+                let works = self.works(&mut connection)?;
+                self.close(connection)?;
+                works
             }
             Err(_) => false,
         };
-        let took = self.deciding_rules(&probe)?;
+        let took = self.deciding_rules(&flow)?;
         Ok((!opened).then_some(took))
     }
 
     fn counts_connections(&self) -> bool {
-        let mut rules = self.listings.iter().flat_map(|listing| listing.rules());
+        let mut rules = self.lab.listings.iter().flat_map(|listing| listing.rules());
         rules.any(|rule| rule.modules.iter().any(|module| module.name == "connlimit"))
-    }
-
-    /// Another address on the link.
-    pub(super) fn other_address(&self, client: IpAddr) -> Option<IpAddr> {
-        let near = |step: u8| match self.spec.addresses.prober(Family::from_address(client)) {
-            IpAddr::V4(prober) => IpAddr::from(Ipv4Addr::from_bits(prober.to_bits() ^ u32::from(step))),
-            IpAddr::V6(prober) => IpAddr::from(Ipv6Addr::from_bits(prober.to_bits() ^ u128::from(step))),
-        };
-        let is_another = |address: &IpAddr| *address != client && self.spec.addresses.is_on_link(*address);
-        (1..8).map(near).find(is_another)
     }
 }
