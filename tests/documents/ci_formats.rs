@@ -202,7 +202,7 @@ fn sarif_passes_the_validator_of_microsoft() {
     for (pointer, rule) in [
         ("/runs/0/tool/driver/informationUri", "SARIF2005"),
         ("/runs/0/tool/driver/rules/0/fullDescription", "GH2012"),
-        ("/runs/0/results/0/locations", "SARIF2017"),
+        ("/runs/0/results/0/locations", "GH1015"),
     ] {
         let found = schemas::sarif_violations(&change(&run, pointer, None));
         assert!(found.iter().any(|one| one == rule), "{pointer}: {found:?}");
