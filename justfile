@@ -33,6 +33,10 @@ lint:
 doc *ARGS:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items {{ ARGS }}
 
+# The pages of docs/ as a site, in target/book (takes `cargo install mdbook`)
+book:
+    mdbook build
+
 # Hostile input for one of fuzz/targets, made by what it reaches in the code (takes `cargo install cargo-fuzz`)
 fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{ TARGET }}

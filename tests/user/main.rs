@@ -4,6 +4,7 @@
 mod support;
 
 mod architecture;
+mod book;
 mod cli;
 mod debug_text;
 mod fuzz;
