@@ -34,6 +34,7 @@ mod nat;
 mod packets;
 mod record;
 mod rootless;
+mod scan_notes;
 mod scenarios;
 mod second_user;
 mod sets;

@@ -8,6 +8,8 @@ use super::report_files::FileFormat;
 use crate::error::{InputError, Result};
 use crate::report::nmap::{self, Addressee, NmapReport};
 use crate::report::{self, Report};
+use crate::text::escape::visible;
+use crate::text::wrap::hanging;
 
 /// The format of a report on a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,9 +76,9 @@ pub(super) fn check_sarif(options: &ScanOptions) -> Result<()> {
     Err(InputError::new("without --trace a scan has no results for SARIF", hint).into())
 }
 
-pub(super) fn in_file(report: &Report, format: FileFormat) -> String {
+pub(super) fn in_file(report: &Report, format: FileFormat, closed: Option<&str>) -> String {
     match format {
-        FileFormat::Table => scan_text(report),
+        FileFormat::Table => scan_text(report, closed),
         FileFormat::Json => report::to_json(report),
         FileFormat::Html => report::page(report),
         FileFormat::Sarif => report::sarif(report),
@@ -91,10 +93,13 @@ pub(super) fn in_words_of_nmap(report: &NmapReport, format: NmapFormat) -> Strin
     }
 }
 
-pub(super) fn scan_text(report: &Report) -> String {
+/// The text for people, with a note on closed ports.
+pub(super) fn scan_text(report: &Report, closed: Option<&str>) -> String {
+    let width = usize::from(crate::cli::width());
     let parts = [
         Some(report::flavours_block(report, crate::cli::width())).filter(|block| !block.is_empty()),
         Some(report::scan_table(report, crate::cli::width())),
+        closed.map(|note| hanging("note  ", 6, &visible(note), width) + "\n"),
         report.findings.as_ref().map(|findings| report::findings_table(findings, crate::cli::width())),
         report.lint.as_ref().map(|lint| report::lint_table(lint, crate::cli::width())),
     ];

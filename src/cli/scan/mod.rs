@@ -1,6 +1,7 @@
 //! `scanlab scan`: the view of a scanner on a ruleset. Same engine as `run`, without expectations. Options and reports
 //! are nmap's, as far as they have a meaning here.
 
+mod accepted;
 pub(super) mod addresses;
 mod evasion;
 mod formats;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use self::accepted::ListenArgument;
 use self::evasion::EvasionArguments;
 use self::formats::{ScanFormat, StandardOutput, in_file, in_words_of_nmap, scan_text};
 use self::nmap_report::{NmapReportFacts, nmap_report};
@@ -39,7 +41,9 @@ use crate::probe::hidden::Hidden;
 use crate::probe::scan::Technique;
 use crate::report::nmap::{self, Addressee, UnixTime};
 use crate::report::{self, HiddenHost, HostStatus, HostSummary, Report};
+use crate::rules::lint::LintFinding;
 use crate::text::ci_escape::Inert;
+use crate::text::escape::visible_lines;
 use crate::verdict::findings::{self, FindingsSubject, RulesetFindings};
 
 /// The options of `scanlab scan`.
@@ -77,9 +81,9 @@ pub struct ScanOptions {
     /// Scan over IPv4, the default
     #[arg(short = '4')]
     ipv4: bool,
-    /// Listening ports, in the syntax of -p; TCP unless prefixed with U:
+    /// Listening ports, in the syntax of -p; TCP unless prefixed with U:. `auto`: the scanned ports that the rules accept
     #[arg(long, value_name = "PORTS", allow_hyphen_values = true)]
-    listen: Option<PortSelection>,
+    listen: Option<ListenArgument>,
     /// The interface on which packets arrive, as the rules name it
     #[arg(long, value_name = "NAME", default_value_t)]
     interface: InterfaceName,
@@ -150,7 +154,7 @@ impl ScanOptions {
 
 /// Scans, and reports the results.
 pub fn scan(options: ScanOptions) -> Result<ExitCode> {
-    let plan = ScanPlan::new(&options)?;
+    let mut plan = ScanPlan::new(&options)?;
     options.equipment.admit_sizes(plan.rulesets.iter().map(|(_, source)| source))?;
     super::warn_of_no_filter(plan.rulesets.iter().map(|(family, source)| (*family, source)));
     super::warn_of_missing_families(plan.rulesets.iter().map(|(family, source)| (*family, source)));
@@ -167,6 +171,10 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
     };
     let mut syslog = options.syslog.as_deref().map(SyslogFile::open).transpose()?;
     let mut pcap = options.pcap.as_deref().map(CaptureFile::begin).transpose()?;
+    if options.listen == Some(ListenArgument::Auto) {
+        plan.listening = plan.accepted(&options, &flavours[0])?;
+    }
+    let mut closed = None;
     let (mut nmap, mut reports) = (None, Vec::new());
     for equipment in flavours {
         let survey = plan.survey(&options, equipment);
@@ -183,6 +191,9 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
             start,
             end: UnixTime(timestamp::now()?),
         };
+        if options.listen.is_none() {
+            closed = closed.or_else(|| accepted::note(&survey, &found.groups));
+        }
         if plan.speaks_nmap() {
             found.hidden.iter().for_each(|hidden| say_who_hides(hidden, &survey));
             nmap.get_or_insert_with(|| nmap_report(&facts));
@@ -194,15 +205,18 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
     }
     let report = Report::of_flavours(reports);
     if plan.speaks_nmap() {
-        report.notes().iter().for_each(|note| super::eprint_notice(&format!("note: {note}")));
+        report.notes().iter().chain(&closed).for_each(|note| super::eprint_notice(&format!("note: {note}")));
+        if !options.trace {
+            report.lint.iter().flatten().for_each(eprint_lint);
+        }
     }
     let in_words_of_nmap = |format| nmap.iter().map(|nmap| in_words_of_nmap(nmap, format)).collect::<String>();
     plan.outputs.write(|format| Inert::new(&in_words_of_nmap(format)))?;
-    plan.files.write(|format| Inert::new(&in_file(&report, format)))?;
+    plan.files.write(|format| Inert::new(&in_file(&report, format, closed.as_deref())))?;
     super::print(&match plan.format {
         StandardOutput::Nmap(format) => in_words_of_nmap(format),
         StandardOutput::Terminal => nmap.iter().map(|nmap| nmap::normal(nmap, Addressee::Terminal)).collect(),
-        StandardOutput::Table => scan_text(&report),
+        StandardOutput::Table => scan_text(&report, closed.as_deref()),
         StandardOutput::Json => report::to_json(&report),
         StandardOutput::Html => report::page(&report),
         StandardOutput::Sarif => report::sarif(&report),
@@ -210,10 +224,20 @@ pub fn scan(options: ScanOptions) -> Result<ExitCode> {
     Ok(if report.flavours_differ() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
+/// A notice, since nmap's formats have no place for advice on a rule.
+fn eprint_lint(finding: &LintFinding) {
+    let LintFinding { file, line, rule, message, .. } = finding;
+    super::eprint_notice(&visible_lines(&format!("note: {}:{line}: {rule}: {message}", file.display())));
+}
+
 /// The report of one flavour.
 fn report(survey: &PortScan, found: PortScanResult, host: &HostSummary, trace: bool) -> Result<Report> {
     let findings = if trace { Some(findings(survey)?) } else { None };
-    let lint = trace.then(|| super::check::lint(&survey.equipment, &survey.rulesets));
+    let mut lint = super::check::lint(&survey.equipment, &survey.rulesets);
+    if !trace {
+        lint.retain(|finding| finding.rule.changes_verdict());
+    }
+    let lint = (trace || !lint.is_empty()).then_some(lint);
     let environment = super::environment(&survey.equipment, found.pinned_sysctls);
     let hidden = found.hidden.map(|hidden| hidden_host(hidden, survey));
     Ok(Report { findings, lint, hidden, ..Report::of_scan(host.clone(), &found.groups, environment) })

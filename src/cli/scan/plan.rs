@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::accepted::{self, ListenArgument, Scanned};
 use super::addresses::{addresses, check_mac};
 use super::formats::{StandardOutput, check_sarif, standard_format};
 use super::outputs::Outputs;
@@ -19,7 +20,7 @@ use crate::error::{InputError, Result, Source};
 use crate::lab::{HostService, Lab, LabOptions, WatchedEvents};
 use crate::net::port::PortSet;
 use crate::net::port_selection::{PortSelection, SelectedPorts};
-use crate::net::{Addresses, Family};
+use crate::net::{Addresses, Family, Protocol};
 use crate::probe::ProbeOverrides;
 use crate::probe::scan::Technique;
 use crate::probe::scan_pass::{PassNumbering, SEED, ScanPass};
@@ -54,7 +55,10 @@ impl ScanPlan {
         check_mac(options.mac)?;
         let services = KnownServices::read()?;
         let ports = ports(options, &techniques, &services)?;
-        let listening = options.listen.as_ref().map(|listen| listen::services(listen, |_| None)).transpose()?;
+        let listening = match &options.listen {
+            Some(ListenArgument::Ports(ports)) => Some(listen::services(ports, |_| None)?),
+            Some(ListenArgument::Auto) | None => None,
+        };
         let listening = listening.unwrap_or_default();
         let nmaps = options.outputs.paths()?;
         let written = nmaps.iter().chain(options.files.paths()).chain(&options.syslog).chain(&options.pcap);
@@ -114,6 +118,18 @@ impl ScanPlan {
             discovery: self.discovery(options),
             phases: self.phases(),
         }
+    }
+
+    /// Services on the scanned ports that the rules accept.
+    pub(super) fn accepted(&self, options: &ScanOptions, equipment: &LabOptions) -> Result<Vec<HostService>> {
+        let is_scanned = |protocol| self.techniques.iter().any(|technique| technique.protocol() == protocol);
+        let ports = |protocol| match is_scanned(protocol) {
+            true => self.ports.ports(protocol).clone(),
+            false => PortSet::EMPTY,
+        };
+        let ports = SelectedPorts { tcp: ports(Protocol::Tcp), udp: ports(Protocol::Udp) };
+        let survey = self.survey(options, equipment.clone());
+        accepted::services(&Scanned { survey: &survey, families: &self.families, ports: &ports })
     }
 
     /// As in nmap: the source address of the probes sends the solicitation, and -Pn alone changes nothing on a link.

@@ -100,6 +100,26 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// True if the finding means that packets fare otherwise than the rule looks: a scan shows it.
+    pub const fn changes_verdict(self) -> bool {
+        use FindingKind::{
+            GluedInterface, InterfaceAlias, InterfaceWildcard, LimitOnDeny, NoNeighbours, OfTheMoment,
+            OtherFamilysIcmp, SynBeforeAccept, XmasAllFlags,
+        };
+        matches!(
+            self,
+            GluedInterface
+                | InterfaceAlias
+                | InterfaceWildcard
+                | LimitOnDeny
+                | NoNeighbours
+                | OfTheMoment
+                | OtherFamilysIcmp
+                | SynBeforeAccept
+                | XmasAllFlags
+        )
+    }
+
     /// True if the finding means that the rule never matches.
     const fn is_idle(self) -> bool {
         use FindingKind::{LogAfterVerdict, ScanAfterInvalid, ScanInOtherState};
