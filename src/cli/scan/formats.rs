@@ -99,7 +99,7 @@ pub(super) fn scan_text(report: &Report, closed: Option<&str>) -> String {
     let parts = [
         Some(report::flavours_block(report, crate::cli::width())).filter(|block| !block.is_empty()),
         Some(report::scan_table(report, crate::cli::width())),
-        closed.map(|note| hanging("note  ", 6, &visible(note), width) + "\n"),
+        closed.map(|note| hanging("note  ", 6, &visible(note), width)),
         report.findings.as_ref().map(|findings| report::findings_table(findings, crate::cli::width())),
         report.lint.as_ref().map(|lint| report::lint_table(lint, crate::cli::width())),
     ];
