@@ -86,8 +86,9 @@ pub(super) fn note(survey: &PortScan, groups: &[ProbeGroup]) -> Option<String> {
             && group.observation.verdict.state == PortState::Closed
             && filter.is_none_or(|of| of == FilterVerdict::Accept)
     };
-    let closed: PortSet =
-        groups.iter().filter(is_open_in_filter).flat_map(|group| group.ports().ranges().collect::<Vec<_>>()).collect();
+    // Nothing can listen on port 0.
+    let ports = groups.iter().filter(is_open_in_filter).flat_map(|group| group.ports().iter().collect::<Vec<_>>());
+    let closed: PortSet = ports.filter(|port| port.0 != 0).collect();
     if closed.is_empty() {
         return None;
     }
