@@ -51,7 +51,7 @@ fn stamp() -> Result<SyslogStamp> {
     };
     let now = i64::try_from(timestamp::now()?.as_secs()).unwrap_or_default();
     let no_date = || io::Error::other("the C library knows no date for it");
-    let time = sys::calendar_time(now, zone).ok_or_else(no_date).context("tell the date")?;
+    let time = sys::calendar_time(now, zone).ok_or_else(no_date).context("get the date")?;
     Ok(SyslogStamp { time, host, uptime })
 }
 

@@ -20,7 +20,7 @@ pub enum CannotMeasure {
     },
     /// The lab of an ordinary user needs a user namespace, and the kernel permits none.
     #[error(
-        "no privilege to build a lab, and no user namespace to have it in: failed to {operation}: {source} (hint: {obstacle})"
+        "no privilege to build a lab, and no user namespace for it: failed to {operation}: {source} (hint: {obstacle})"
     )]
     NoUserNamespace {
         /// The step that failed.
@@ -54,7 +54,8 @@ pub enum CannotMeasure {
     },
     /// A program failed for a reason of its own, so nothing is known of the ruleset.
     #[error(
-        "{program} failed, whatever the ruleset says: {problem} (hint: does it work by itself, and has the machine memory left?)"
+        "{program} failed, whatever the ruleset says: {problem} (hint: does it work by itself, and does the machine \
+         have free memory?)"
     )]
     ProgramFailed {
         /// Its name.
@@ -150,8 +151,8 @@ pub enum CannotMeasure {
     },
     /// The family is not available on this machine.
     #[error(
-        "this machine has no {} (hint: `ipv6.disable=1` on the kernel's command line takes IPv6 away; run it on a machine \
-         that has it)",
+        "this machine has no {} (hint: `ipv6.disable=1` on the kernel's command line disables IPv6; run it on a \
+         machine that has it)",
         family.title()
     )]
     NoFamily {
@@ -175,7 +176,7 @@ fn tun_hint(error: &io::Error) -> &'static str {
 /// The hint for EMFILE and ENFILE, after any operation.
 fn files_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE | Errno::ENFILE) => " (hint: allow more open files than `ulimit -n` tells)",
+        Some(Errno::EMFILE | Errno::ENFILE) => " (hint: raise the limit of open files, see `ulimit -n`)",
         _ => "",
     }
 }

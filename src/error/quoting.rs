@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_message_does_not_quote_it_either() {
-        let said = without_words_of("password=hunter2", "`hunter2` is no value of `password`".to_owned());
-        assert_eq!(said, "`…` is no value of `password`");
+        let said = without_words_of("password=hunter2", "`hunter2` is not a value of `password`".to_owned());
+        assert_eq!(said, "`…` is not a value of `password`");
     }
 }

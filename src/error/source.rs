@@ -95,7 +95,7 @@ fn read_text(path: &Path, file: impl io::Read) -> std::result::Result<String, In
 
 fn unreadable(path: &Path, error: &io::Error) -> InputError {
     let hint = match error.kind() {
-        io::ErrorKind::NotFound => "check the path; it is taken from the folder you are in",
+        io::ErrorKind::NotFound => "check the path; it is relative to the current folder",
         io::ErrorKind::PermissionDenied => "run as a user who may read it",
         io::ErrorKind::InvalidData => "save it as UTF-8 text",
         _ => "",

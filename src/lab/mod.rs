@@ -295,7 +295,7 @@ impl<'a> Lab<'a> {
         if let Some(far) = strangers.iter().find(|source| !self.spec.addresses.is_on_link(**source)) {
             let host = self.spec.addresses.host(Family::from_address(*far));
             let hint = "a spoofed source is a unicast address in the network of the host";
-            return Err(InputError::new(format!("{far} is no neighbour of {host}"), hint).into());
+            return Err(InputError::new(format!("{far} is not a neighbour of {host}"), hint).into());
         }
         if !strangers.is_empty() {
             host::netcfg::add_permanent_neighbours(self.isolated, &self.runtime, self.link_setup(), &strangers)?;

@@ -128,7 +128,7 @@ impl fmt::Display for Network {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// It contains no address.
-    #[error("`{}` is no address and no network", .0.escape_debug())]
+    #[error("`{}` is neither an address nor a network", .0.escape_debug())]
     Address(String),
     /// The text after the slash is not a prefix length.
     #[error("`{}` has no prefix length that {family} has", .text.escape_debug())]
@@ -217,10 +217,10 @@ mod tests {
         let texts = ["office", "", "/24", "10/8", "10.0.0.0/33", "::/129", "10.0.0.0/255.0.0.0", "10.0.0.0/+8"];
         let all: String = texts.into_iter().chain(["192.0.2.7/24", "2001:db8::7/64"]).map(complaint).collect();
         insta::assert_snapshot!(all, @"
-        `office` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
-        `` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
-        `/24` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
-        `10/8` is no address and no network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `office` is neither an address nor a network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `` is neither an address nor a network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `/24` is neither an address nor a network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
+        `10/8` is neither an address nor a network: write it like 192.0.2.0/24, 2001:db8:aaaa::/48 or 192.0.2.7; names are not looked up
         `10.0.0.0/33` has no prefix length that ipv4 has: a prefix length is a number from 0 to 32
         `::/129` has no prefix length that ipv6 has: a prefix length is a number from 0 to 128
         `10.0.0.0/255.0.0.0` has no prefix length that ipv4 has: a prefix length is a number from 0 to 32

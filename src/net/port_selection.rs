@@ -46,7 +46,7 @@ pub enum PortSelectionError {
     #[error("no service is called `{}`", .0.escape_debug())]
     UnknownService(String),
     /// It selects another protocol.
-    #[error("`{}:` is no protocol that scanlab scans: use T: for TCP and U: for UDP", .0.escape_debug())]
+    #[error("`{}:` is not a protocol that scanlab scans: use T: for TCP and U: for UDP", .0.escape_debug())]
     Protocol(char),
     /// Limited, since each lookup searches the whole services file.
     #[error("more than {MOST_LOOKUPS} names and ranges in brackets")]
@@ -251,7 +251,7 @@ mod tests {
             ("65536", "! port 65536 is out of range: ports are 1 to 65535"),
             ("1-2-3", "! `2-3` is not a port number"),
             ("a", "! no service is called `a`"),
-            ("S:9", "! `S:` is no protocol that scanlab scans: use T: for TCP and U: for UDP"),
+            ("S:9", "! `S:` is not a protocol that scanlab scans: use T: for TCP and U: for UDP"),
             ("[1-5", "! `[1-5` has a bracket without its partner: write [1-1024]"),
             ("1-5]", "! `1-5]` has a bracket without its partner: write [1-1024]"),
             ("[1,[2]", "! `[2]` has a bracket without its partner: write [1-1024]"),

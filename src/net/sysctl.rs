@@ -113,11 +113,11 @@ impl Sysctls {
         }
         let digits = value.strip_prefix('-').unwrap_or(value);
         if digits.is_empty() || digits.len() > LONGEST || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err((format!("`{}` is no value of {name}", value.escape_debug()), "write a number".to_owned()));
+            return Err((format!("`{}` is not a value of {name}", value.escape_debug()), "write a number".to_owned()));
         }
         if name.ends_with(".arp_ignore") && !matches!(value, "0" | "1" | "2" | "3") {
             let problem =
-                format!("with {name} = {value} a host may answer no ARP request, and nobody on its link finds it");
+                format!("with {name} = {value} a host may answer no ARP request, and no machine on its link finds it");
             return Err((problem, "write 0 to 3: a lab waits for the answer to an ARP probe".to_owned()));
         }
         self.0.insert(name, Set { value: value.to_owned(), source: source.to_owned() });

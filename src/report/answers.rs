@@ -55,7 +55,7 @@ pub fn answers_text(report: &Report, width: u16, detail: Detail) -> String {
 fn verdict(report: &Report) -> String {
     let (color, text) = match report.deployment() {
         Deployment::Safe => (AnsiColor::Green, "SAFE TO DEPLOY".to_owned()),
-        Deployment::FlavoursDiffer => (AnsiColor::Red, "DO NOT DEPLOY: nft and legacy do not do the same".to_owned()),
+        Deployment::FlavoursDiffer => (AnsiColor::Red, "DO NOT DEPLOY: nft and legacy differ".to_owned()),
         Deployment::Unknown { unknown } => {
             (AnsiColor::Yellow, format!("CANNOT TELL: {} could not be checked", counted(unknown, "thing")))
         }

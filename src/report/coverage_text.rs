@@ -21,7 +21,7 @@ fn in_words(coverage: &Coverage) -> String {
     match (coverage.exercised(), coverage.rules.len()) {
         (_, 0) => "there are no rules".to_owned(),
         (exercised, all) if exercised == all => format!("all {all} rules exercised"),
-        (exercised, all) => format!("{exercised} of {all} rules exercised, but not"),
+        (exercised, all) => format!("{exercised} of {all} rules exercised; not exercised:"),
     }
 }
 

@@ -33,7 +33,7 @@ fn summary(report: &Exec) -> String {
     let ended = match (status.exit, status.signal) {
         (Some(exit), _) => format!("exit status {exit}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
-        (None, None) => "killed: its time was up".to_owned(),
+        (None, None) => "killed: timeout".to_owned(),
     };
     let to_host = report.frames.iter().filter(|frame| frame.direction == FrameDirection::ToHost).count();
     let back = report.frames.len() - to_host;
@@ -103,7 +103,7 @@ fn fate(group: &FrameGroup, report: &Exec) -> String {
     let paths_are_known = report.environment.backend == Backend::Nft;
     match (group.path, group.verdict, group.family) {
         (Some(path), None, _) if report.paths[path].fate == Fate::Vanished => {
-            "kept until its packet was whole".to_owned()
+            "held until all its fragments had arrived".to_owned()
         }
         (Some(path), ..) => ended(&report.paths[path]),
         (None, Some(verdict), _) => verdict.to_string(),

@@ -87,7 +87,7 @@ pub fn exercise_answer(exercise: &Exercise, broken: &Broken, measured: &Scenario
     let mut text = hanging("", &format!("It is {letter}) {}", exercise.choices[exercise.right]), usize::from(width));
     text.push('\n');
     text.push_str(&explained::blocks(&measured.checks, width));
-    text.push_str("\n  what had been done to the ruleset that works\n");
+    text.push_str("\n  the change that broke the working ruleset\n");
     for line in broken.diff.lines() {
         let _ = writeln!(text, "       {}", visible(line));
     }

@@ -76,7 +76,7 @@ impl CapturedInterface {
         let ends = self.look(frame).ends;
         let is_canary = |family| ends.is_some_and(|(from, to)| [from, to].contains(&canary::source(family)));
         if frame.part == FramePart::Fence {
-            ": a fence, whose answer shows that all before it has been dealt with"
+            ": a fence; its answer shows that all earlier frames were handled"
         } else if Family::BOTH.into_iter().any(is_canary) {
             ": a canary, which proves that the log is read"
         } else {

@@ -45,7 +45,7 @@ pub fn lesson_menu(width: u16) -> String {
     text.push_str("\nscanlab teach xmas                 the lesson; Enter for the next page, q to quit\n");
     text.push_str("scanlab teach xmas -6              the same over IPv6\n");
     text.push_str("scanlab teach all                  every lesson\n");
-    text.push_str("scanlab teach xmas --rules FILE    through a firewall of your own\n");
+    text.push_str("scanlab teach xmas --rules FILE    with your own firewall\n");
     text.push_str("scanlab teach --exercise           find the mistake\n");
     text
 }
@@ -66,7 +66,7 @@ fn idea(lesson: &Lesson, width: usize) -> String {
             text.push_str(&drawn(flags));
         }
         None => {
-            text.push_str("\nIt is no TCP, and has no flags.\n");
+            text.push_str("\nIt is not TCP, and has no flags.\n");
         }
     }
     text
@@ -89,7 +89,7 @@ fn drawn(flags: u8) -> String {
 }
 
 fn standards(lesson: &Lesson, width: usize) -> String {
-    let mut text = heading("What the standards say");
+    let mut text = heading("The standards");
     let doctrine = &lesson.doctrine;
     for (kind, promise) in [("open", &doctrine.open), ("closed", &doctrine.closed)] {
         text.push_str(&hanging(&format!("  {kind:<7} "), promise.words, width));
@@ -107,7 +107,7 @@ fn port_of(lesson: &Lesson, scene: &PortScene) -> String {
 
 fn sent(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> String {
     let mut text = heading(&format!("{}: {}", port_of(lesson, scene), scene.role.as_str()));
-    let listens = if scene.is_listening { "Something listens there." } else { "Nothing listens there." };
+    let listens = if scene.is_listening { "A service listens on it." } else { "No service listens on it." };
     if scene.port.is_some() {
         let _ = writeln!(text, "{listens}");
     }
@@ -134,7 +134,7 @@ fn hex_dump(bytes: &[u8]) -> String {
 }
 
 fn layer_text(layer: &Layer, frame: &ShownFrame, width: usize) -> String {
-    let quoted = if layer.is_quoted { "the packet that it is about: " } else { "" };
+    let quoted = if layer.is_quoted { "the packet that caused it: " } else { "" };
     let mut text = format!("  {quoted}{}, bytes {} to {}\n", layer.name, layer.bytes.start, layer.bytes.end - 1);
     for field in layer.fields.iter().filter(|field| !is_unset_bit(field)) {
         text.push_str(&field_text(field, frame, width));
@@ -163,13 +163,13 @@ fn field_text(field: &HeaderField, frame: &ShownFrame, width: usize) -> String {
 /// The path of the probe; if an earlier page has shown the same one, only the rules that matched.
 fn on_its_way(lesson: &Lesson, scene: &PortScene, likewise: Option<&PortScene>, width: usize) -> String {
     let ruleset = visible(&lesson.ruleset);
-    let mut text = heading(&format!("{}: its way through the chains of {ruleset}", port_of(lesson, scene)));
+    let mut text = heading(&format!("{}: its path through the chains of {ruleset}", port_of(lesson, scene)));
     let seen = &scene.with_firewall;
     let matched: Vec<RuleVisit> = seen.trail.iter().filter(|met| met.verdict.is_some()).cloned().collect();
     match likewise {
         Some(other) => {
             text.push_str(&paragraph(&conntrack(seen), width));
-            text.push_str(&paragraph(&format!("The same way as that to {}:", port_of(lesson, other)), width));
+            text.push_str(&paragraph(&format!("The same path as to {}:", port_of(lesson, other)), width));
             text.push_str(&trail(&matched, width));
         }
         None => {
@@ -188,8 +188,12 @@ fn same_result(one: &ProbeResult, other: &ProbeResult) -> bool {
 
 fn conntrack(seen: &ProbeResult) -> String {
     seen.conntrack.map_or_else(
-        || "What conntrack makes of it is not known: no rule asks it, or this kernel does not tell.".to_owned(),
-        |state| format!("To conntrack, the kernel's memory of connections, the packet is {state}{}.", meaning(state)),
+        || {
+            "Its conntrack state is not known: no rule uses conntrack, or this kernel does not report the \
+            state."
+                .to_owned()
+        },
+        |state| format!("For conntrack, the kernel's connection table, the packet is {state}{}.", meaning(state)),
     )
 }
 
@@ -204,16 +208,16 @@ const fn meaning(state: ConntrackState) -> &'static str {
 
 fn end_of(lesson: &Lesson, seen: &ProbeResult) -> &'static str {
     match (seen.fate, lesson.protocol) {
-        (Some(Fate::Accepted), Protocol::Tcp) => "It gets through: the kernel's TCP sees it.",
-        (Some(Fate::Accepted), Protocol::Udp) => "It gets through: the kernel's UDP sees it.",
-        (Some(Fate::Accepted), Protocol::Icmp) => "It gets through: the kernel's ICMP sees it.",
-        (Some(Fate::Dropped), _) => "It is dropped: nothing behind the firewall ever sees it.",
+        (Some(Fate::Accepted), Protocol::Tcp) => "It is accepted: the kernel's TCP receives it.",
+        (Some(Fate::Accepted), Protocol::Udp) => "It is accepted: the kernel's UDP receives it.",
+        (Some(Fate::Accepted), Protocol::Icmp) => "It is accepted: the kernel's ICMP receives it.",
+        (Some(Fate::Dropped), _) => "It is dropped: the host's TCP/IP stack never receives it.",
         (Some(Fate::Rejected), _) => {
-            "It is rejected: nothing behind the firewall sees it, and the sender gets an error."
+            "It is rejected: the host's TCP/IP stack does not receive it, and the sender gets an error."
         }
-        (Some(Fate::Stolen), _) => "A target keeps it.",
-        (Some(Fate::Vanished), _) => "It is gone between two hooks: routing had no way for it.",
-        (Some(Fate::Left(_)), _) => "It leaves the lab: what becomes of it is not seen here.",
+        (Some(Fate::Stolen), _) => "A target holds it (NFQUEUE, for example).",
+        (Some(Fate::Vanished), _) => "The kernel discarded it between two hooks: there was no route for it.",
+        (Some(Fate::Left(_)), _) => "It leaves the lab: its fate is not known.",
         (None, _) => "",
     }
 }
@@ -250,10 +254,10 @@ fn visible_styled(text: &str) -> String {
 }
 
 fn logged(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> String {
-    let mut text = heading("What the log says");
+    let mut text = heading("The log");
     let seen = &scene.with_firewall;
     if seen.log.is_empty() {
-        text.push_str(&paragraph("Nothing: no LOG rule matched it.", width));
+        text.push_str(&paragraph("No line: no LOG rule matched it.", width));
     }
     for line in &seen.log {
         text.push_str(&log_line(line, width, detail));
@@ -263,15 +267,15 @@ fn logged(lesson: &Lesson, scene: &PortScene, width: usize, detail: Detail) -> S
         text.push_str(&paragraph(READ_THROUGH_NFLOG, width));
     }
     for line in &seen.followup {
-        text.push_str(&paragraph("What had to follow the probe left this line:", width));
+        text.push_str(&paragraph("A packet that had to follow the probe left this line:", width));
         text.push_str(&log_line(line, width, Detail::Bytes));
     }
     text
 }
 
 /// A note on the part that was not tested: the lesson reads log lines through NFLOG and not from the kernel's log.
-const READ_THROUGH_NFLOG: &str = "The line is what LOG prints; it was read through NFLOG, so that nothing of the lesson \
-                                  stands in this machine's log. --capture kmsg reads the kernel's own log instead.";
+const READ_THROUGH_NFLOG: &str = "The line is what LOG prints; it was read through NFLOG, so the lesson writes \
+                                  nothing to this machine's log. --capture kmsg reads the kernel's own log instead.";
 
 fn log_line(line: &LoggedLine, width: usize, detail: Detail) -> String {
     let mut text = hanging("  ", &visible(line.line.trim_end()), width);
@@ -298,7 +302,7 @@ fn answered(lesson: &Lesson, scene: &PortScene, seen: &ProbeResult, width: usize
     let mut text = heading(&format!("{}: the answer", port_of(lesson, scene)));
     text.push_str(&answer(seen, width));
     if lost_its_answer(seen) {
-        text.push_str("\nThe host sent one, and this is how far it came:\n");
+        text.push_str("\nThe host sent one. Its path through the rules:\n");
         text.push_str(&trail(&seen.answer_trail, width));
     }
     text.push('\n');
@@ -313,8 +317,8 @@ fn answer(seen: &ProbeResult, width: usize) -> String {
             text + &hex_dump(&frame.bytes)
         }
         None => paragraph(
-            "None. That is a fact, not a timeout: the kernel has dealt with the probe before the call that sends it \
-             comes back, and it has answered what was sent after it (the fence). Nothing can still be on its way.",
+            "None. That is a fact, not a timeout: the kernel has handled the probe before the call that sends it \
+             returns, and it has answered a later packet (the fence). No answer can still be on its way.",
             width,
         ),
     }
@@ -374,19 +378,19 @@ fn lost_its_answer(seen: &ProbeResult) -> bool {
 
 fn because(scene: &PortScene, seen: &ProbeResult) -> &'static str {
     let silent = match (seen.fate, scene.is_listening) {
-        (Some(Fate::Dropped), _) => "Nobody answered, since the firewall dropped the probe.",
-        _ if lost_its_answer(seen) => "The host answered, and the firewall took its answer away.",
-        (_, true) => "Nobody answered, as an open port is meant to.",
-        (_, false) => "Nobody answered.",
+        (Some(Fate::Dropped), _) => "No answer, since the firewall dropped the probe.",
+        _ if lost_its_answer(seen) => "The host answered, but the firewall dropped its answer.",
+        (_, true) => "No answer, as the standard requires of an open port.",
+        (_, false) => "No answer.",
     };
     match seen.verdict.reason {
         Reason::NoResponse => silent,
-        Reason::Left(_) => "The probe left the lab: whether somebody answers is not known here.",
-        _ if seen.fate == Some(Fate::Rejected) => "The firewall rejected the probe, and told the sender so.",
+        Reason::Left(_) => "The probe left the lab: whether there is an answer is not known.",
+        _ if seen.fate == Some(Fate::Rejected) => "The firewall rejected the probe, and sent an error.",
         Reason::Reset | Reason::ConnRefused => "A RST came back: the probe got through, and the kernel answered it.",
         Reason::SynAck => "A SYN/ACK came back: the probe got through, and a service listens.",
         Reason::PortUnreach if seen.fate == Some(Fate::Accepted) => {
-            "Port unreachable came back: the probe got through, and nothing listens."
+            "Port unreachable came back: the probe got through, and no service listens."
         }
         Reason::UdpResponse => "A datagram came back: a service answered.",
         Reason::EchoReply => "An echo reply came back.",
@@ -398,8 +402,8 @@ fn firewall_off(lesson: &Lesson, scene: &PortScene, width: usize) -> String {
     let seen = &scene.without;
     let kind = match (scene.port, scene.is_listening) {
         (None, _) => "",
-        (Some(_), true) => " (open: something listens)",
-        (Some(_), false) => " (closed: nothing listens)",
+        (Some(_), true) => " (open: a service listens)",
+        (Some(_), false) => " (closed: no service listens)",
     };
     let mut text = heading(&format!("With the firewall off: {}{kind}", port_of(lesson, scene)));
     text.push_str(&trail(&seen.trail, width));
@@ -435,8 +439,8 @@ fn side_by_side(lesson: &Lesson, width: usize) -> String {
     }
     let differ = lesson.scenes.iter().any(|scene| scene.with_firewall.verdict != scene.without.verdict);
     let conclusion = match differ {
-        true => "Where the two differ, it is the firewall that decides what the scanner sees.",
-        false => "The scanner sees no difference: to this scan the firewall is not there.",
+        true => "Where the two differ, the firewall decides what the scanner sees.",
+        false => "The scanner sees no difference: the firewall has no effect on this scan.",
     };
     text.push('\n');
     text + &paragraph(conclusion, width)

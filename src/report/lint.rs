@@ -10,7 +10,7 @@ use crate::text::wrap::hanging;
 pub fn lint_table(findings: &[LintFinding], width: u16) -> String {
     let mut text = String::from("Lint\n");
     if findings.is_empty() {
-        text.push_str(" nothing to say\n");
+        text.push_str(" no findings\n");
     }
     for one in findings {
         let _ = writeln!(text, " {}:{} {}", visible(&one.file.display().to_string()), one.line, one.rule);

@@ -43,7 +43,7 @@ pub fn ended(fate: Fate, last: Option<&Step>) -> String {
         Fate::Dropped => "dropped",
         Fate::Rejected => "rejected",
         Fate::Stolen => "kept",
-        Fate::Vanished => return "thrown away by the kernel between two hooks".to_owned(),
+        Fate::Vanished => return "discarded by the kernel between two hooks".to_owned(),
         Fate::Left(left) => return last.map_or(left.to_string(), |step| format!("{left} after {}", step.quoted())),
     };
     let Some(step) = last else { return format!("{word}, no rule matched") };

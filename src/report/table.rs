@@ -61,8 +61,8 @@ fn environment_notes(environment: &Environment, width: u16) -> String {
 /// The same in words.
 pub fn environment_words(environment: &Environment) -> Vec<String> {
     let of_capture = (environment.capture != Capture::Kmsg).then(|| {
-        "The rules were loaded as given, and then a copy with NFLOG in the place of LOG took their place: log \
-         lines are what LOG would print, but the LOG target itself was not tested."
+        "The rules were loaded as given, then replaced by a copy with NFLOG in place of LOG: log lines are what LOG \
+         would print, but the LOG target itself was not tested."
             .to_owned()
     });
     sysctls_in_words(environment).into_iter().chain(of_capture).collect()
@@ -75,7 +75,7 @@ pub fn set_sysctls(environment: &Environment, width: u16) -> String {
 
 fn sysctls_in_words(environment: &Environment) -> Option<String> {
     let shown: Vec<String> = environment.set_sysctls.iter().map(|one| visible(&one.to_string())).collect();
-    (!shown.is_empty()).then(|| format!("sysctls that were set: {}", shown.join("; ")))
+    (!shown.is_empty()).then(|| format!("sysctls set: {}", shown.join("; ")))
 }
 
 fn paragraph(words: &str, width: u16) -> String {

@@ -56,7 +56,7 @@ fn refused(line: &str) -> Option<Refused> {
         let span = offset + word.span.start..offset + word.span.end;
         if runs_a_program(&word.text) {
             let problem = "this option makes iptables run a program: it is refused";
-            return Some(refused(span, problem, "take --modprobe (-M) out; a ruleset never needs it"));
+            return Some(refused(span, problem, "remove --modprobe (-M); a ruleset never needs it"));
         }
         let hint = "close it with a second \"; within quotes, write \\\" for a quote";
         word.is_open.then(|| refused(span, "this quote is never closed", hint))
@@ -175,7 +175,7 @@ mod tests {
         2 | -A INPUT -M /bin/sh -j ACCEPT
           |          ^^
           |
-          = help: take --modprobe (-M) out; a ruleset never needs it
+          = help: remove --modprobe (-M); a ruleset never needs it
         ");
     }
 }

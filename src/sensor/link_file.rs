@@ -173,7 +173,7 @@ fn is_match_key(key: &str) -> bool {
 
 fn unknown_section(name: &str) -> Option<String> {
     let known = ["[Match]", "[Link]", "[SR-IOV]", "[EnergyEfficientEthernet]"].contains(&name);
-    (!known && !name.starts_with("[X-")).then(|| format!("{} is no section of a .link file", name.escape_debug()))
+    (!known && !name.starts_with("[X-")).then(|| format!("{} is not a section of a .link file", name.escape_debug()))
 }
 
 fn unknown_key(section: &str, key: &str) -> Option<String> {
@@ -182,7 +182,7 @@ fn unknown_key(section: &str, key: &str) -> Option<String> {
         "[Link]" => OTHER_LINK_KEYS.contains(&key),
         _ => return (key == "MACAddress").then(|| format!("{} gives no MAC address", section.escape_debug())),
     };
-    (unknown && !key.starts_with("X-")).then(|| format!("{}= is no key of {section}", key.escape_debug()))
+    (unknown && !key.starts_with("X-")).then(|| format!("{}= is not a key of {section}", key.escape_debug()))
 }
 
 /// Merges the conditions, each with the line of its first value: "This option may appear more than once, in which case
@@ -264,7 +264,7 @@ fn missing(source: &Source) -> InputError {
 }
 
 fn without_section(source: &Source, line: usize) -> InputError {
-    let hint = "put it under a [Link] line; systemd ignores what comes before the first section";
+    let hint = "put it under a [Link] line; systemd ignores lines before the first section";
     source.error(source.span_of_line(line), "this MACAddress= is in no section", hint)
 }
 
@@ -316,9 +316,9 @@ mod tests {
             "[Math]\nOriginalName=eth0\n[Match]\nName=eth0\nX-Mine=1\n[Link]\nMACAddress=00:0c:29:4f:8e:35\nARP=no\n",
         );
         let ignored = [
-            (1, "[Math] is no section of a .link file".to_owned()),
-            (4, "Name= is no key of [Match]".to_owned()),
-            (8, "ARP= is no key of [Link]".to_owned()),
+            (1, "[Math] is not a section of a .link file".to_owned()),
+            (4, "Name= is not a key of [Match]".to_owned()),
+            (8, "ARP= is not a key of [Link]".to_owned()),
         ];
         assert_eq!(file.unwrap().ignored, ignored);
     }

@@ -90,11 +90,11 @@ fn logged_technique(value: &Value<'_>) -> Result<Technique> {
     match value.text()?.parse() {
         Ok(Technique::Connect) => {
             let hint = "its first packet is a SYN: `syn` logs it, and so does the rule of the port";
-            Err(value.error("a sensor cannot tell a connect from a SYN scan", hint).into())
+            Err(value.error("a sensor cannot distinguish a connect from a SYN scan", hint).into())
         }
         Ok(technique) if Technique::LOGGED.contains(&technique) => Ok(technique),
         Ok(_) | Err(_) => {
-            let problem = format!("`{}` is no scan that a sensor logs", value.text()?.escape_debug());
+            let problem = format!("`{}` is not a scan that a sensor logs", value.text()?.escape_debug());
             Err(value.error(problem, known).into())
         }
     }

@@ -47,7 +47,7 @@ pub fn check_scan_prefixes(value: &Value<'_>, scans: &[Technique]) -> Result<()>
 pub fn check_whole_prefix(value: &Value<'_>) -> Result<()> {
     let text = value.text()?;
     if let Some(c) = text.chars().find(|c| matches!(c, '\n' | '\0')) {
-        let hint = "no such prefix can be logged: write it as the rule has it";
+        let hint = "no rule can log such a prefix: write the prefix as in the rule";
         return Err(value.error(format!("a log prefix cannot hold {c:?}"), hint).into());
     }
     if let Some(line) = text.strip_prefix(NFLOG_NAME) {
@@ -62,10 +62,13 @@ fn check_nflog(line: &str) -> std::result::Result<(), (String, String)> {
     const HINT: &str = "write `nflog:GROUP PREFIX`, with the group in decimal and one space before the rule's prefix";
     let (group, prefix) = line.split_once(' ').unwrap_or((line, ""));
     let Some(number) = group.parse::<u16>().ok().filter(|number| number.to_string() == group) else {
-        return Err((format!("`{}` is no NFLOG group", group.escape_debug()), HINT.to_owned()));
+        return Err((format!("`{}` is not an NFLOG group", group.escape_debug()), HINT.to_owned()));
     };
     if is_of_the_lab(number) {
-        let problem = format!("NFLOG group {number} is the lab's own, and what a rule logs to it is not read");
+        let problem = format!(
+            "NFLOG group {number} is reserved for the lab, and the lines of a rule in it are not \
+                               read"
+        );
         return Err((problem, "choose a group outside 65024 to 65279".to_owned()));
     }
     match prefix.len().saturating_sub(NFLOG_PREFIX) {
@@ -117,5 +120,5 @@ fn fits(whole: &str) -> std::result::Result<(), (String, String)> {
         return Ok(());
     }
     let problem = format!("the log prefix \"{whole}\" is {} bytes long", whole.len());
-    Err((problem, format!("LOG keeps {MAX_PREFIX} and cuts the rest without a word: shorten it by {over}")))
+    Err((problem, format!("LOG keeps {MAX_PREFIX} and silently cuts the rest: shorten it by {over}")))
 }

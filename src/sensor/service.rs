@@ -103,7 +103,7 @@ fn read_service(source: &Source, value: Value<'_>, prefix: &str, claims: &mut Us
 
 fn same_prefix(source: &Source, value: &Value<'_>) -> InputError {
     let problem = format!("{} is both in `honeypot` and in `watched`", value.key.name);
-    source.error(value.key.span.clone(), problem, "their log lines could not be told apart: give one another name")
+    source.error(value.key.span.clone(), problem, "their log lines could not be distinguished: give one another name")
 }
 
 fn claimed_ports(value: Value<'_>, owner: &str, claims: &mut UsedNames) -> Result<Vec<Port>> {

@@ -62,7 +62,7 @@ pub fn read_ssh_from(table: &mut TomlTable<'_>, ssh: &[Port]) -> Result<SshFrom>
     let listed = value.into_one_or_many();
     if listed.len().saturating_mul(ssh.len()) > MOST_RULES {
         let problem = format!(
-            "SSH has {} networks for each of {} ports, which takes more than {MOST_RULES} rules",
+            "SSH has {} networks for each of {} ports, which needs more than {MOST_RULES} rules",
             listed.len(),
             ssh.len()
         );
@@ -75,8 +75,8 @@ pub fn read_ssh_from(table: &mut TomlTable<'_>, ssh: &[Port]) -> Result<SshFrom>
         networks.push(network);
     }
     if networks.is_empty() {
-        let hint = "name the network that you log in from; without `ssh_from` SSH is let in from everywhere";
-        return Err(spot.error("`ssh_from` names nobody: you would be locked out", hint).into());
+        let hint = "name the network that you log in from; without `ssh_from` SSH is accepted from everywhere";
+        return Err(spot.error("`ssh_from` is empty: you would be locked out", hint).into());
     }
     Ok(SshFrom::Networks(networks))
 }
@@ -99,11 +99,11 @@ fn read_network(value: &Value<'_>) -> Result<Network> {
 /// Networks that packets never come from, so that a rule for them would accept nothing.
 const OF_NOBODY: [(&str, &str, &str); 7] = [
     ("0.0.0.0/8", "\"this network\" (RFC 791)", UNICAST),
-    ("127.0.0.0/8", "the machine's own loopback", "what it says to itself does not come over the network"),
+    ("127.0.0.0/8", "the machine's own loopback", "its own packets do not arrive over the network"),
     ("224.0.0.0/4", "multicast", UNICAST),
     ("224.0.0.0/3", "multicast or reserved (RFC 1112)", UNICAST),
     ("::ffff:0:0/96", "IPv4-mapped", "on the wire it is IPv4: write the IPv4 network"),
-    ("::/96", "loopback, or an IPv6 form of IPv4 that nobody uses (RFC 4291)", UNICAST),
+    ("::/96", "loopback, or an unused IPv6 form of IPv4 (RFC 4291)", UNICAST),
     ("ff00::/8", "multicast", UNICAST),
 ];
 

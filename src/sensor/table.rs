@@ -157,7 +157,7 @@ impl<'a> Value<'a> {
     pub fn text(&self) -> Result<&str> {
         match &self.value {
             DeValue::String(text) => Ok(text),
-            _ => self.wrong_type("a text in quotes"),
+            _ => self.wrong_type("a string in quotes"),
         }
     }
 
@@ -220,7 +220,7 @@ impl<'a> Value<'a> {
     /// The error for a value that has the wrong type.
     pub fn wrong_type<T>(&self, wanted: &str) -> Result<T> {
         let problem = format!("`{}` is {}", self.key.name.escape_debug(), article(&self.value));
-        Err(self.error(problem, format!("it has to be {wanted}")).into())
+        Err(self.error(problem, format!("it must be {wanted}")).into())
     }
 }
 

@@ -150,7 +150,7 @@ fn complaints_about_open_services() {
     3 | open = 80
       |        ^^
       |
-      = help: it has to be a table
+      = help: it must be a table
     "#);
 }
 
@@ -210,15 +210,15 @@ fn complaints_about_whence_ssh_is_reached() {
     3 | ssh_from = 22
       |            ^^
       |
-      = help: it has to be a network like "192.0.2.0/24", an address, or a list of them
+      = help: it must be a network like "192.0.2.0/24", an address, or a list of them
     error: `ssh_from` is a whole number
      --> sensor.toml:3:29
       |
     3 | ssh_from = ["192.0.2.0/24", 7]
       |                             ^
       |
-      = help: it has to be a network like "192.0.2.0/24", an address, or a list of them
-    error: `the office` is no address and no network
+      = help: it must be a network like "192.0.2.0/24", an address, or a list of them
+    error: `the office` is neither an address nor a network
      --> sensor.toml:3:12
       |
     3 | ssh_from = "the office"
@@ -253,13 +253,13 @@ fn complaints_about_whence_ssh_is_reached() {
       |            ^^^^^^^^^^^^^^
       |
       = help: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address
-    error: `ssh_from` names nobody: you would be locked out
+    error: `ssh_from` is empty: you would be locked out
      --> sensor.toml:3:12
       |
     3 | ssh_from = []
       |            ^^
       |
-      = help: name the network that you log in from; without `ssh_from` SSH is let in from everywhere
+      = help: name the network that you log in from; without `ssh_from` SSH is accepted from everywhere
     error: `ssh_from` limits where SSH is accepted from, and the sensor serves no SSH
      --> sensor.toml:3:12
       |
@@ -322,8 +322,8 @@ fn complaints_about_whence_ssh_is_reached() {
     3 | ssh_from = "127.0.0.1"
       |            ^^^^^^^^^^^
       |
-      = help: what it says to itself does not come over the network
-    error: no one can log in from ::1/128: it is loopback, or an IPv6 form of IPv4 that nobody uses (RFC 4291)
+      = help: its own packets do not arrive over the network
+    error: no one can log in from ::1/128: it is loopback, or an unused IPv6 form of IPv4 (RFC 4291)
      --> sensor.toml:3:12
       |
     3 | ssh_from = "::1"
@@ -391,21 +391,21 @@ fn complaints_about_ports() {
     2 | ssh = "32232"
       |       ^^^^^^^
       |
-      = help: it has to be a port, a list of ports, or "auto"
+      = help: it must be a port, a list of ports, or "auto"
     error: `ssh` is a number with a fraction
      --> sensor.toml:2:7
       |
     2 | ssh = 22.5
       |       ^^^^
       |
-      = help: it has to be a port: a whole number, 1 to 65535
+      = help: it must be a port: a whole number, 1 to 65535
     error: `ssh` is true or false
      --> sensor.toml:2:12
       |
     2 | ssh = [22, true]
       |            ^^^^
       |
-      = help: it has to be a port: a whole number, 1 to 65535
+      = help: it must be a port: a whole number, 1 to 65535
     error: port 22 is listed twice
      --> sensor.toml:2:12
       |
@@ -447,7 +447,7 @@ fn complaints_about_ports() {
     3 | watched = 80
       |           ^^
       |
-      = help: it has to be a table
+      = help: it must be a table
     "#);
 }
 
@@ -476,7 +476,7 @@ fn complaints_about_names_and_prefixes() {
     4 | watched = { SSH = 80 }
       |             ^^^
       |
-      = help: their log lines could not be told apart: give one another name
+      = help: their log lines could not be distinguished: give one another name
     error: `A\" -j ACCEPT` cannot name a service
      --> sensor.toml:3:13
       |
@@ -518,7 +518,7 @@ fn complaints_about_names_and_prefixes() {
     3 | watched = { ElasticSearchTransport = 9300 }
       |             ^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: LOG keeps 29 and cuts the rest without a word: shorten it by 6
+      = help: LOG keeps 29 and silently cuts the rest: shorten it by 6
     error: the prefix does not end with a space
      --> sensor.toml:3:10
       |
@@ -574,7 +574,7 @@ fn complaints_about_names_and_prefixes() {
     3 | prefix = "a much too long one "
       |          ^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: LOG keeps 29 and cuts the rest without a word: shorten it by 2
+      = help: LOG keeps 29 and silently cuts the rest: shorten it by 2
     "#);
 }
 
@@ -605,14 +605,14 @@ fn complaints_about_the_rest_of_the_sensor() {
       |                  ^^^^^^
       |
       = help: name each technique once
-    error: a sensor cannot tell a connect from a SYN scan
+    error: a sensor cannot distinguish a connect from a SYN scan
      --> sensor.toml:3:10
       |
     3 | scans = ["connect"]
       |          ^^^^^^^^^
       |
       = help: its first packet is a SYN: `syn` logs it, and so does the rule of the port
-    error: `udp` is no scan that a sensor logs
+    error: `udp` is not a scan that a sensor logs
      --> sensor.toml:3:10
       |
     3 | scans = ["udp"]
@@ -625,7 +625,7 @@ fn complaints_about_the_rest_of_the_sensor() {
     3 | scans = "xmas"
       |         ^^^^^^
       |
-      = help: it has to be a list
+      = help: it must be a list
     error: `5` is not a rate
      --> sensor.toml:3:18
       |
@@ -681,7 +681,7 @@ fn complaints_about_the_rest_of_the_sensor() {
     3 | limit = 5
       |         ^
       |
-      = help: it has to be a rate like "5/min", or { rate = "5/min", burst = 5 }
+      = help: it must be a rate like "5/min", or { rate = "5/min", burst = 5 }
     error: `udp` is not a value of `deny`
      --> sensor.toml:3:8
       |
@@ -695,7 +695,7 @@ fn complaints_about_the_rest_of_the_sensor() {
     3 | order = 1
       |         ^
       |
-      = help: it has to be a text in quotes
+      = help: it must be a string in quotes
     error: unknown key `watchd`
      --> sensor.toml:3:1
       |
@@ -754,7 +754,7 @@ fn complaints_about_the_file() {
     1 | sensor = 1
       |          ^
       |
-      = help: it has to be a table
+      = help: it must be a table
     error: this is not TOML: duplicate key
      --> sensor.toml:3:1
       |
@@ -1104,7 +1104,7 @@ fn complaints_about_sshd_config_name_its_line() {
     assert_snapshot!(Folder::with(&[]).ssh(), @r#"
     error: cannot read sshd_config: No such file or directory (os error 2)
      |
-     = help: check the path; it is taken from the folder you are in
+     = help: check the path; it is relative to the current folder
     "#);
 }
 

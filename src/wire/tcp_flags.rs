@@ -61,7 +61,7 @@ impl fmt::Display for TcpFlags {
 /// The error for a text that is no set of TCP flags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` is no set of TCP flags: write their names, like URGPSHFIN, or a number from 0 to 255, like 41 or 0x29",
+    "`{}` is not a set of TCP flags: write their names, like URGPSHFIN, or a number from 0 to 255, like 41 or 0x29",
     .0.escape_debug()
 )]
 pub struct TcpFlagsError(pub String);

@@ -38,7 +38,7 @@ fn a_file_with_a_small_number_takes_effect() {
 #[test]
 fn a_key_of_network_files_is_no_condition() {
     let facts = judged("10-match-name.link");
-    assert!(has(&facts, "note: 10-match-name.link:2: ", "Name= is no key of [Match]"), "{facts:#?}");
+    assert!(has(&facts, "note: 10-match-name.link:2: ", "Name= is not a key of [Match]"), "{facts:#?}");
     assert!(has(&facts, "bad: 10-match-name.link: ", "no valid condition"), "{facts:#?}");
 }
 

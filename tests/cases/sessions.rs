@@ -168,7 +168,7 @@ fn new_connections_in_a_row_are_counted_from_fresh_limits() {
     assert!(has(&limit, "bad: ", "lets in 1/hour"), "{limit:#?}");
     let hitcount = locked_out("hitcount-new", "legacy");
     assert!(has(&hitcount, "note: new connections to port 22", "after 15 in a row"), "{hitcount:#?}");
-    assert!(has(&hitcount, "note: ", "60 seconds, and each try starts them again"), "{hitcount:#?}");
+    assert!(has(&hitcount, "note: ", "60 seconds, and each attempt restarts them"), "{hitcount:#?}");
     let hashlimit = locked_out("hashlimit-new", "nft");
     assert!(has(&hashlimit, "note: new connections to port 22", "after 100 in a row"), "{hashlimit:#?}");
     assert!(has(&hashlimit, "note: ", "lets in 6/min"), "{hashlimit:#?}");

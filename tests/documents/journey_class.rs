@@ -134,8 +134,8 @@ fn a_ruleset_of_ones_own_is_taught_as_it_is() {
     assert!(told.contains("22/tcp open syn-ack ttl 64"), "{told}");
     assert!(told.contains("80/tcp closed reset ttl 64"), "{told}");
     assert!(told.contains("It is rejected"), "{told}");
-    assert!(told.contains("The firewall rejected the probe, and told the sender so."), "{told}");
-    assert!(told.contains("The host answered, and the firewall took its answer away."), "{told}");
+    assert!(told.contains("The firewall rejected the probe, and sent an error."), "{told}");
+    assert!(told.contains("The host answered, but the firewall dropped its answer."), "{told}");
     assert!(told.contains("\\u{202e}<b>: IN=eth0") && !told.contains('\u{202e}'), "{told}");
     let missing = scanlab(&["teach", "syn", "--rules6", &path], "");
     assert_eq!(missing.status, Some(2), "{}", missing.stderr);

@@ -239,7 +239,7 @@ fn every_planted_fault_turns_its_answer_red() {
     assert!(limit.words().contains(everybody), "{}", limit.stdout);
     assert_eq!(hashlimit.status, Some(0), "{}", hashlimit.stdout);
     let each =
-        "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address by itself; ";
+        "limited over IPv4: after 3 in a row the next does not open, and you have to wait (each address separately; ";
     assert!(hashlimit.words().contains(each), "{}", hashlimit.stdout);
 
     let words = redirected.words();
@@ -287,7 +287,7 @@ fn ssh_from_is_checked_for_each_source() {
         "open while the rules are loaded stays open (IPv4 and IPv6, on a machine that had such rules before)",
         "22 open; 1006 others filtered (IPv4 and IPv6)",
         "over IPv4 seen from 203.0.113.66, which `ssh_from` does not name",
-        "SSH (port 32232): only addresses in `ssh_from` are let in; 8 others were tried",
+        "SSH (port 32232): only addresses in `ssh_from` are accepted; 8 others were tested",
     ] {
         assert!(far.words().contains(fact), "{fact}: {}", far.stdout);
     }
@@ -299,7 +299,7 @@ fn ssh_from_is_checked_for_each_source() {
         outside.stdout,
         outside.stderr
     );
-    let told = "you log in from 198.51.100.7, and the sensor does not let you in over SSH: its `ssh_from` names \
+    let told = "you log in from 198.51.100.7, but the sensor file does not accept SSH from there: its `ssh_from` names \
                 192.0.2.0/24 only";
     assert!(outside.words().contains(told), "{}", outside.stdout);
     assert!(outside.words().contains("gets no answer, over IPv4 (from 198.51.100.7)"), "{}", outside.stdout);
@@ -418,7 +418,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     let found = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live", "-v"]);
     let words = found.words();
     for fact in [
-        "the SSH server is set up for port 32232, as in the sensor",
+        "the SSH server uses port 32232, as in the sensor file",
         "opens, over IPv4 and IPv6 (from 192.0.2.77 and 2001:db8:5:",
         "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
         "the IPv6 address 2001:db8:5:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
@@ -454,8 +454,8 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
     let words = found.words();
     for fact in [
-        "the SSH server is set up for port 2222 too, which the sensor does not name",
-        "the SSH server listens at 192.0.2.10, and not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
+        "the SSH server also uses port 2222, which the sensor file does not name",
+        "the SSH server listens at 192.0.2.10, but not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
         "another firewall filters on this machine: IPv4 has legacy tables (filter) beside those of nf_tables",
         "stays open (IPv4 and IPv6): it may hang until the machine next sends output",
         "wlan.link:2: OriginalName=wlan* does not match eth0 of this machine, so the file is not applied to it",
@@ -469,7 +469,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     desk.write("far.toml", &SENSOR.replace("32232\n", "32232\nssh_from = \"198.51.100.0/24\"\n"));
     let found = on_a_pi(&desk, &["check", "--sensor", "far.toml", "--live", "--iptables", "nft"]);
     let kept_out =
-        "you log in from 192.0.2.77, and the sensor does not let you in over SSH: its `ssh_from` names 198.51";
+        "you log in from 192.0.2.77, but the sensor file does not accept SSH from there: its `ssh_from` names 198.51";
     assert!(found.words().contains(kept_out), "{}{}", found.stdout, found.stderr);
     assert!(!found.words().contains("the SSH server listens at 192.0.2.10, and not at"), "{}", found.stdout);
 
@@ -477,7 +477,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     fs::remove_file(desk.path("legacy.v4")).expect("a file");
     desk.write("ssh/sshd_config.d/port.conf", "Port 2222\n");
     let found = on_a_pi(&desk, &[&new[..], &GOOD[..]].concat());
-    let elsewhere = "the SSH server is set up for port 2222 (sshd_config), and the sensor lets in another";
+    let elsewhere = "the SSH server uses port 2222 (sshd_config), but the sensor file names another";
     assert!(found.words().contains(elsewhere), "{}{}", found.stdout, found.stderr);
     assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
 }

@@ -98,7 +98,7 @@ fn differing_log_lines_are_reported_and_known_as_a_whole() {
     let [order, fewer] = [22, 80].map(|port| checks(&report).iter().find(|check| check["port"] == port).expect("one"));
     assert_eq!(
         (&order["why"], &fewer["why"]),
-        (&json!("the log lines come in another order"), &json!("the log lines differ"))
+        (&json!("the order of the log lines differs"), &json!("the log lines differ"))
     );
     assert_eq!(order["explanation"]["cause"], "other-order");
     for name in formats {
@@ -155,13 +155,13 @@ fn a_rate_of_one_of_several_lines_names_it() {
         ended.stderr.lines().filter(|line| !line.contains("-->")).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(format!("{}\n{}", told("log = [\"new: \", \"web: \"]"), told("log = \"\"")), @r#"
-    error: a rate is that of one line, and by another row syn at 80 leaves several lines
+    error: a rate is for one line, but another row expects that syn at 80 is logged with several lines
        |
     11 | [[expect]]
        | ^^^^^^^^^^
        |
        = help: name the prefix of that line in this row: log = "new: "
-    error: a rate is that of one line, and by another row syn at 80 leaves no line
+    error: a rate is for one line, but another row expects that syn at 80 is logged with no line
        |
     11 | [[expect]]
        | ^^^^^^^^^^

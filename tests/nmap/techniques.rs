@@ -368,5 +368,5 @@ fn a_source_can_be_spoofed_within_the_network() {
     let far = crafted(Technique::Syn, &[], source("198.51.100.1"));
     let refused = std::panic::catch_unwind(|| observe(Family::Ipv4, &rules, &probes(&far, Family::Ipv4, "22")));
     let why = *refused.expect_err("an error").downcast::<String>().expect("a message");
-    assert!(why.contains("198.51.100.1 is no neighbour of 203.0.113.10"), "{why}");
+    assert!(why.contains("198.51.100.1 is not a neighbour of 203.0.113.10"), "{why}");
 }

@@ -117,10 +117,10 @@ fn check(side: &Side) -> Result<()> {
         Lab::can_ask(*family, source)?;
         if keeps_lists(source) {
             let problem = format!(
-                "{} keeps lists of what it saw, so that what it does depends on what came before",
+                "{} remembers packets in lists, so its behaviour depends on earlier packets",
                 source.name.display()
             );
-            let hint = "compare it by a scenario: `scanlab record` for one, `scanlab run` with the other";
+            let hint = "compare with a scenario instead: `scanlab record` one ruleset, `scanlab run` with the other";
             return Err(InputError::new(problem, hint).into());
         }
     }

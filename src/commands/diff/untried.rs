@@ -46,7 +46,7 @@ pub(super) fn family(
     let gaps = match compare(&space, listings.each_ref()) {
         Ok(gaps) => gaps,
         Err(TooMany) => {
-            let what = "the rules that differ divide packets into more kinds than are looked at".to_owned();
+            let what = "the rules that differ distinguish more kinds of packets than can be judged".to_owned();
             let (table, chain, because) = (String::new(), String::new(), "too many".to_owned());
             compared.not_tried.push(UntriedPackets { family, table, chain, places: Vec::new(), what, because });
             return Ok(());

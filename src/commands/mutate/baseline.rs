@@ -69,7 +69,7 @@ fn all_pass(job: &Job, checks: &[Check]) -> Result<()> {
     }
     let file = job.scenario.source.name.display();
     let problem = format!("{file} does not pass with its ruleset as it is: {} is {}", check.name(), check.outcome);
-    Err(InputError::new(problem, "see `scanlab run`; a scenario that fails anyway notices nothing").into())
+    Err(InputError::new(problem, "see `scanlab run`; a scenario that already fails notices nothing").into())
 }
 
 fn lines(evidence: &CheckInputs) -> BTreeMap<CellKey, BTreeSet<usize>> {

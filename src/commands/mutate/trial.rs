@@ -177,7 +177,7 @@ impl MutantTrial<'_> {
         Ok(match checks.into_iter().find_map(|check| self.if_killed(check)) {
             Some(killer) => MutantOutcome::Killed { by: killer.name() },
             None => {
-                let because = "the ruleset keeps lists of what it saw: no sweep can tell".to_owned();
+                let because = "the ruleset remembers packets in lists: no sweep can decide this".to_owned();
                 MutantOutcome::NotJudged { because }
             }
         })
@@ -222,7 +222,7 @@ impl MutantTrial<'_> {
     /// The outcome if no packet of the sweeps shows a difference: the lab sends those of the sets that it can.
     fn test_gaps(&self, source: &Source) -> Result<MutantOutcome> {
         let Ok(gaps) = &self.gaps else {
-            let because = "the rules divide packets into more kinds than are looked at".to_owned();
+            let because = "the rules distinguish more kinds of packets than can be judged".to_owned();
             return Ok(MutantOutcome::NotJudged { because });
         };
         let (space, host) = (&self.space, &self.job.scenario.host);
@@ -294,7 +294,7 @@ impl MutantTrial<'_> {
         let when = if limits == LimitOverride::Dry { ", once a limit is used up," } else { "" };
         if original.same_verdict_and_lines(mutant) {
             let how = if original.same_copies(mutant) { "answered or limited" } else { "copied" };
-            let differs = format!("`{packet}`{when} is {how} in another way");
+            let differs = format!("`{packet}`{when} is {how} differently");
             let is_other = |limited: &(&str, RuleLimit)| !mutant.limited_lines().any(|other| other == *limited);
             let limited = original.limited_lines().find(is_other);
             let limited = limited.filter(|_| original.is_led());
@@ -357,7 +357,7 @@ impl MutantTrial<'_> {
     }
 }
 
-const PROVED: &str = "no packet that can come to these rules is dealt with in another way";
+const PROVED: &str = "no packet that can reach these rules is treated differently";
 
 fn not_tried(space: &Space, gap: &SetDifference) -> String {
     let what = space.describe(&gap.region);

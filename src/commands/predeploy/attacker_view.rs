@@ -25,25 +25,25 @@ pub fn answer(subject: &PredeploySubject, measured: &Measured) -> QuestionAnswer
     facts.extend(measured.hidden().map(|hidden| {
         let file = subject.rulesets.iter().find(|(family, _)| *family == Family::Ipv6);
         let reason = hidden.reason(file.map(|(_, source)| source.name.as_path()));
-        Fact::new(Assessment::Note, format!("over IPv6: a host that is down, since no neighbour finds it: {reason}"))
+        Fact::new(Assessment::Note, format!("over IPv6: the host seems down, since no neighbour finds it: {reason}"))
     }));
     facts.extend(Family::BOTH.into_iter().filter(|family| !Lab::families().contains(family)).map(|family| {
         let name = family.title();
         let text = match subject.machine {
             Some(_) => format!(
-                "over {name}: nothing, since this machine has none; its rules for {name} were not tried: check again \
-                 before you switch it on"
+                "over {name}: nothing, since this machine has no {name}; its rules for {name} were not tested: check \
+                 again before you enable it"
             ),
             None => format!(
-                "over {name}: not known, since this machine has none; check where there is {name}, or with --live, \
-                 which asks about this machine only"
+                "over {name}: not known, since this machine has no {name}; check on a machine that has it, or with \
+                 --live, which checks this machine only"
             ),
         };
         Fact::new(Assessment::Note, text)
     }));
     let listening = subject.scenario.host.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let listening = if listening.is_empty() { "nothing".to_owned() } else { format!("ports {listening}") };
-    let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, when {listening} would answer");
+    let text = format!("as `nmap -sS` shows ports 1-{SCAN} and those that rules name, with {listening} listening");
     facts.push(Fact::new(Assessment::Good, text));
     facts.extend(beyond::proxies(measured));
     facts.extend(vantage(subject, measured));
@@ -59,7 +59,7 @@ fn vantage(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let seen = |family: Family| {
         let prober = subject.scenario.host.addresses.prober(family);
         let place = match (ssh_from.contains(prober), inbound_peers::drops_other_sources(&measured.callers, family)) {
-            (true, true) => "which `ssh_from` names: others see SSH as they see any port without a name",
+            (true, true) => "which `ssh_from` names: for others the SSH port looks like any unlisted port",
             (true, false) => "which `ssh_from` names",
             (false, _) => "which `ssh_from` does not name",
         };

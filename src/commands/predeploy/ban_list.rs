@@ -64,7 +64,7 @@ fn is_ban(rule: &Rule) -> bool {
 
 fn lasts(rule: &Rule) -> Option<String> {
     let seconds = rule.argument("recent", "--seconds")?;
-    let renewed = if rule.has_option("recent", "--update") { ", and each packet starts them again" } else { "" };
+    let renewed = if rule.has_option("recent", "--update") { ", and each packet restarts them" } else { "" };
     Some(format!("{seconds} seconds{renewed}"))
 }
 

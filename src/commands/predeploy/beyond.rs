@@ -76,7 +76,7 @@ fn fact(technique: Technique, families: &Families, left: LeftTheWorld, ports: &P
     let protocol = technique.protocol().to_string().to_uppercase();
     let what = format!("{protocol} port {ports} over {families}: {left}");
     match is_served {
-        true => Fact::new(Assessment::Unknown, format!("{what}; what answers there cannot be seen in the lab")),
+        true => Fact::new(Assessment::Unknown, format!("{what}; its answer cannot be seen in the lab")),
         false => Fact::new(Assessment::Bad, format!("{what}, and the sensor serves nothing there"))
             .about(families, RelatedChecks::Connections(ports.clone())),
     }

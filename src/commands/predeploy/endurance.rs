@@ -264,7 +264,7 @@ pub fn held(subject: &PredeploySubject, endured: &Endured) -> Vec<Fact> {
     let fact = |(families, (port, count, blame)): (Families, (Port, usize, Vec<String>))| {
         let text =
             format!("a stranger who holds {count} connections to port {port} open keeps you out, over {families}");
-        let fix = "with `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted by itself";
+        let fix = "with `--connlimit-mask` 32 for IPv4 and 128 for IPv6 each address is counted separately";
         Fact::new(Assessment::Bad, text).by(blame).fixed_by(fix).about(&families, connections(port))
     };
     merge_families(by_family.collect()).into_iter().map(fact).collect()
@@ -292,14 +292,14 @@ fn row_in_words(families: &Families, limit: DoorLimit) -> Fact {
             let text = format!("{tries} new connections to port {port} in a row open, over {families}");
             return Fact::new(Assessment::Good, text);
         }
-        Some(1) => "one right after another does not open".to_owned(),
+        Some(1) => "a second one right after the first does not open".to_owned(),
         Some(opened) => format!("after {opened} in a row the next does not open"),
     };
     let wait = |before: &str| wait.map(|wait| format!("{before}{wait}")).unwrap_or_default();
     let limited = format!("new connections to port {port} are limited over {families}: {in_a_row}");
     match spent_by {
         SpentBy::Each => {
-            let text = format!("{limited}, and you have to wait (each address by itself{})", wait("; "));
+            let text = format!("{limited}, and you have to wait (each address separately{})", wait("; "));
             Fact::new(Assessment::Note, text).by(blame)
         }
         SpentBy::Unknown => {
@@ -311,7 +311,7 @@ fn row_in_words(families: &Families, limit: DoorLimit) -> Fact {
                 "{limited}, and all clients share the limit: a stranger who keeps connecting keeps you out{}",
                 wait(": ")
             );
-            let fix = "`-m hashlimit --hashlimit-mode srcip` counts each address by itself";
+            let fix = "`-m hashlimit --hashlimit-mode srcip` counts each address separately";
             Fact::new(Assessment::Bad, text).by(blame).fixed_by(fix).about(families, connections(port))
         }
     }
@@ -353,11 +353,11 @@ fn names(rule: &Rule, port: Port) -> bool {
 fn shut_by(rules: &[&Rule]) -> Option<String> {
     if let Some((rule, seconds)) = rules.iter().find_map(|rule| Some((rule, rule.argument("recent", "--seconds")?))) {
         let renewed = rule.text.contains("--update");
-        let more = if renewed { ", and each try starts them again" } else { "" };
+        let more = if renewed { ", and each attempt restarts them" } else { "" };
         return Some(format!("{seconds} seconds{more}"));
     }
     let limits = rules.iter().flat_map(|rule| rule.packet_limits());
     let limit = RuleLimit::slowest(limits).or_else(|| rules.iter().find_map(|rule| rule.hash_above()))?;
     let rate = Rate::new(limit.count.into(), limit.seconds.into())?;
-    Some(format!("the rule lets in {rate}"))
+    Some(format!("the rule accepts {rate}"))
 }

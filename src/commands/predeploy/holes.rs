@@ -310,8 +310,8 @@ impl Hole {
 
     fn tried(&self) -> String {
         match (&self.because, self.is_tried) {
-            (_, true) if self.is_served => "though one of them was sent and did not".to_owned(),
-            (_, true) => "though one of them was sent and did not get in".to_owned(),
+            (_, true) if self.is_served => "although the one that was sent did not".to_owned(),
+            (_, true) => "although the one that was sent was not accepted".to_owned(),
             (Some(because), false) => format!("which was not tried, since {because}"),
             (None, false) => "which was not tried".to_owned(),
         }

@@ -146,13 +146,13 @@ pub fn unnamed_peers(subject: &PredeploySubject, callers: &[Caller]) -> Vec<Fact
             true => Fact::new(
                 Assessment::Good,
                 format!(
-                    "SSH (port {port}): only addresses in `ssh_from` are let in; {} others were tried",
+                    "SSH (port {port}): only addresses in `ssh_from` are accepted; {} others were tested",
                     tried.len()
                 ),
             ),
             false => Fact::new(
                 Assessment::Bad,
-                format!("SSH (port {port}) lets in {}, which `ssh_from` does not name", let_in.join(", ")),
+                format!("SSH (port {port}) accepts {}, which `ssh_from` does not name", let_in.join(", ")),
             ),
         }
     };

@@ -227,8 +227,8 @@ impl ConnectionSegment {
     const fn name(self) -> &'static str {
         match self {
             ConnectionSegment::Syn => "a new SSH connection that the sensor file allows is kept out",
-            ConnectionSegment::OfClient => "what the client of an SSH connection sends is kept out",
-            ConnectionSegment::OfHost => "what the host sends in an SSH connection is held back",
+            ConnectionSegment::OfClient => "packets of the client in an SSH connection are kept out",
+            ConnectionSegment::OfHost => "packets of the host in an SSH connection are held back",
         }
     }
 }
@@ -308,7 +308,7 @@ fn too_many(subject: &PredeploySubject, sets: &Sets, segment: ConnectionSegment)
         family: space.family,
         segment,
         place: sets.listing.source.name.display().to_string(),
-        what: "SSH more kinds of packets than can be judged".to_owned(),
+        what: "SSH: more kinds of packets than can be judged".to_owned(),
         opaque: None,
         addresses: size(&holes::meant(subject, space.family)),
         ports: u128::from(u16::MAX),
@@ -364,7 +364,7 @@ impl KeptOut {
             return Fact::new(self.tone(), format!("{what} over {family}: {left}: {place}"));
         }
         let tried = match (&self.opaque, self.is_tried) {
-            (_, true) => "though one of them was sent and got through".to_owned(),
+            (_, true) => "although the one that was sent got through".to_owned(),
             (Some(opaque), false) => format!("which was not tried, since no probe varies {opaque}"),
             (None, false) => "which was not tried".to_owned(),
         };

@@ -93,7 +93,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
             Opening::Silent => "gets no answer",
             Opening::Refused => "is refused",
             Opening::HalfOpen => "cannot complete its handshake",
-            Opening::Mute => "opens, and then nothing gets through",
+            Opening::Mute => "opens, but then no data gets through",
         };
         let text = format!("a new SSH connection to port {port} {what}, over {families} (from {admins})");
         let mut of_families = subject.admins.iter().filter(|admin| families.contains(Family::from_address(**admin)));
@@ -104,7 +104,7 @@ fn openings(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     };
     let mut facts: Vec<Fact> = merge_families(attempts_by_family).into_iter().map(fact).collect();
     if subject.sensor.ssh.is_empty() {
-        facts.push(Fact::new(Assessment::Note, "the sensor serves no SSH: the machine is reached at its console only"));
+        facts.push(Fact::new(Assessment::Note, "the sensor serves no SSH: use the console of the machine"));
     }
     facts
 }
@@ -224,18 +224,18 @@ impl SessionOutcome {
                 (Assessment::Note, format!("{open} stays open ({places}), and waits until you type something"))
             }
             SessionOutcome::Dies => {
-                let remedy = "what is established has to be let through in front of it, in and out, as `-A INPUT -m \
-                              conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT` does";
-                return Fact::new(Assessment::Bad, format!("{open} dies ({places})")).by(blame).fixed_by(remedy);
+                let remedy = "add a rule before it that accepts established connections, in and out: `-A INPUT -m \
+                              conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`";
+                return Fact::new(Assessment::Bad, format!("{open} is cut ({places})")).by(blame).fixed_by(remedy);
             }
             SessionOutcome::DiesByMoment => {
-                let why = "a rule that depends on the time matches packets of open connections, too";
-                (Assessment::Bad, format!("{open} dies ({places}): {why}"))
+                let why = "a rule that depends on the time also matches packets of open connections";
+                (Assessment::Bad, format!("{open} is cut ({places}): {why}"))
             }
             SessionOutcome::DiesUnseen => {
                 let why =
-                    "with nf_conntrack_tcp_loose=0 conntrack takes over no connection whose handshake it has not seen";
-                (Assessment::Bad, format!("{open} dies ({places}): {why}"))
+                    "with nf_conntrack_tcp_loose=0 conntrack picks up no connection whose handshake it did not see";
+                (Assessment::Bad, format!("{open} is cut ({places}): {why}"))
             }
             SessionOutcome::NeverOpen => (
                 Assessment::Note,
@@ -257,15 +257,13 @@ fn server(subject: &PredeploySubject) -> Vec<Fact> {
     let serves = listens.iter().any(|port| subject.sensor.ssh.contains(port));
     let all = list(&listens.iter().collect::<Vec<_>>());
     let ports = match (serves, missing.is_empty()) {
-        (true, true) => {
-            Fact::new(Assessment::Good, format!("the SSH server is set up for port {all}, as in the sensor"))
-        }
+        (true, true) => Fact::new(Assessment::Good, format!("the SSH server uses port {all}, as in the sensor file")),
         (true, false) => Fact::new(
             Assessment::Note,
-            format!("the SSH server is set up for port {} too, which the sensor does not name", list(&missing)),
+            format!("the SSH server also uses port {}, which the sensor file does not name", list(&missing)),
         ),
         (false, _) => {
-            let text = format!("the SSH server is set up for port {all} (sshd_config), and the sensor lets in another");
+            let text = format!("the SSH server uses port {all} (sshd_config), but the sensor file names another");
             Fact::new(Assessment::Bad, text)
         }
     };
@@ -280,7 +278,7 @@ fn listen_addresses(subject: &PredeploySubject, machine: &Machine, sshd: &SshSer
     let is_served = |address: &&IpAddr| sshd.listens_at(**address, &subject.sensor.ssh);
     let (served, missed): (Vec<&IpAddr>, Vec<&IpAddr>) = own.iter().partition(is_served);
     let list = |addresses: &[&IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-    let set = "as sshd_config has it (ListenAddress, AddressFamily)";
+    let set = "according to sshd_config (ListenAddress, AddressFamily)";
     match (served.is_empty(), missed.is_empty()) {
         (_, true) => None,
         (true, false) => {
@@ -288,7 +286,7 @@ fn listen_addresses(subject: &PredeploySubject, machine: &Machine, sshd: &SshSer
             sshd.ports().iter().any(|port| subject.sensor.ssh.contains(port)).then(|| Fact::new(Assessment::Bad, text))
         }
         (false, false) => {
-            let text = format!("the SSH server listens at {}, and not at {}, {set}", list(&served), list(&missed));
+            let text = format!("the SSH server listens at {}, but not at {}, {set}", list(&served), list(&missed));
             Some(Fact::new(Assessment::Note, text))
         }
     }

@@ -30,13 +30,13 @@ fn mac(subject: &PredeploySubject) -> Fact {
     let vendor = subject.vendors.lookup(mac);
     let names = names(&vendor);
     if vendor.is_raspberry_pi() {
-        let text = format!("the MAC address {mac} says Raspberry Pi ({names})");
+        let text = format!("the MAC address {mac} identifies a Raspberry Pi ({names})");
         return Fact::new(Assessment::Bad, text).fixed_by(ANOTHER_MAC).about(&Families::default(), RelatedChecks::Mac);
     }
     let wanted = subject.scenario.host.vendor.as_deref();
     let is_wanted = wanted.is_none_or(|wanted| says(&vendor, wanted));
     match wanted.filter(|_| !is_wanted) {
-        Some(wanted) => Fact::new(Assessment::Bad, format!("the MAC address {mac} does not say {wanted:?} ({names})"))
+        Some(wanted) => Fact::new(Assessment::Bad, format!("the MAC address {mac} is not of {wanted:?} ({names})"))
             .about(&Families::default(), RelatedChecks::Mac),
         None => Fact::new(Assessment::Good, format!("the MAC address {mac}: {names}")),
     }
@@ -70,12 +70,12 @@ fn addresses(subject: &PredeploySubject) -> Vec<Fact> {
 fn of_address(subject: &PredeploySubject, address: Ipv6Addr, old: Mac, mac: Mac) -> Option<Fact> {
     if subject.vendors.is_raspberry_pi(old) {
         let text = format!(
-            "the IPv6 address {address} was made of the MAC address {old}, which says Raspberry Pi: whoever sees the \
-             address sees that; a new MAC address does not change one that is set by hand"
+            "the IPv6 address {address} is derived from the MAC address {old}, which identifies a Raspberry Pi; a \
+             new MAC address does not change an IPv6 address that is set by hand"
         );
         return Some(Fact::new(Assessment::Bad, text));
     }
-    let text = format!("the IPv6 address {address} still holds another MAC address, {old}");
+    let text = format!("the IPv6 address {address} still contains another MAC address, {old}");
     (old != mac).then(|| Fact::new(Assessment::Note, text))
 }
 

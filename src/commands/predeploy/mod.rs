@@ -245,11 +245,11 @@ fn others(subject: &PredeploySubject, callers: &[Caller], report: &ScenarioRepor
     let mut facts = Vec::new();
     if let Some(first) = mismatched.first() {
         let count = match mismatched.len() {
-            1 => "1 check is".to_owned(),
-            count => format!("{count} checks are"),
+            1 => "1 check".to_owned(),
+            count => format!("{count} checks"),
         };
         let checks = report.checks.len();
-        let text = format!("{count} not as expected, of {checks} (--verbose tells all); the first: {}", first.name());
+        let text = format!("{count} of {checks} failed (--verbose lists all); the first: {}", first.name());
         facts.push(Fact::new(Assessment::Bad, text).about(&Families::default(), RelatedChecks::All));
     }
     if mismatched.iter().any(|check| check.destination().is_some_and(|port| subject.sensor.ssh.contains(&port))) {

@@ -1,5 +1,5 @@
 //! Packets of other protocols than TCP and UDP, one of each kind that a ruleset may forget. The ICMP that IPv6 and path
-//! MTU discovery need (neighbour discovery, ICMP errors) is not tested: it has to be accepted.
+//! MTU discovery need (neighbour discovery, ICMP errors) is not tested: it must be accepted.
 
 use super::holes::Hole;
 use super::{PredeploySubject, fresh};

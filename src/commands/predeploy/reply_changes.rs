@@ -115,7 +115,7 @@ impl ReplyChange {
             }
         };
         let family = self.family.title();
-        let text = format!("what the host sends in an SSH connection leaves over {family} {what}");
+        let text = format!("packets of the host in an SSH connection leave over {family} {what}");
         Fact::new(tone, text).by(vec![self.place.clone()])
     }
 }

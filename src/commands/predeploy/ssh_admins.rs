@@ -14,7 +14,7 @@ pub fn meant(subject: &PredeploySubject) -> Vec<Fact> {
     let outside = subject.admins.iter().filter(|admin| !subject.sensor.ssh_from.contains(**admin));
     let kept_out = outside.map(|admin| {
         let text = format!(
-            "you log in from {admin}, and the sensor does not let you in over SSH: its `ssh_from` names {}",
+            "you log in from {admin}, but the sensor file does not accept SSH from there: its `ssh_from` names {}",
             of_family(networks, Family::from_address(*admin))
         );
         Fact::new(Assessment::Bad, text).fixed_by("add the address that you log in from to `ssh_from`").of_sensor(true)
@@ -34,8 +34,8 @@ fn of_family(networks: &[Network], family: Family) -> String {
 fn without_admin(networks: &[Network], family: Family) -> Fact {
     let over = family.title();
     if networks.iter().any(|network| network.family() == family) {
-        let why = "no address in `ssh_from` can be tried: name the address that you log in from with --admin";
-        return Fact::new(Assessment::Bad, format!("whether you get in over {over} is not known: {why}"));
+        let why = "no address in `ssh_from` can be tested: name the address that you log in from with --admin";
+        return Fact::new(Assessment::Bad, format!("whether you can log in over {over} is not known: {why}"));
     }
     let other = Family::BOTH.into_iter().find(|other| *other != family).map_or("none", Family::title);
     Fact::new(Assessment::Note, format!("SSH is reached over {other} only: `ssh_from` names no {over} network"))

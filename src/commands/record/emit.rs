@@ -47,31 +47,39 @@ struct Text<'a> {
 impl Text<'_> {
     fn head(mut self, gap: Option<UnrecordedReason>) -> Self {
         let names: Vec<String> = self.rulesets.iter().map(NamedRuleset::short).collect();
-        let does = if names.len() == 1 { "does what it did" } else { "do what they did" };
+        let does = if names.len() == 1 { "behaves as it did" } else { "behave as they did" };
         self.line(&schema_line::of("scenario"));
         self.line(
-            "# Recorded by `scanlab record`: what the ruleset does, measured, and with each row the rules that do it.",
+            "# Recorded by `scanlab record`: the measured behaviour of the ruleset, each row with the rules behind it.",
         );
         self.line(
-            "# `scanlab run` holds the ruleset to it. Change a row to what you want, and it says so until the rules",
+            "# `scanlab run` compares the ruleset with it. Change a row to what you want, and the run fails until \
+             the rules",
         );
         self.line(
-            "# follow. Ports are those that rules name, with their neighbours: between two, no rule tells ports apart.",
+            "# do it. Ports are those that rules name, and their neighbours: the rules treat all ports between the \
+             same.",
         );
         match gap {
             None => {}
             Some(UnrecordedReason::TooMany) => {
                 self.line("#");
-                self.line("# THIS IS NOT ALL: the ports, addresses and flags that the rules name combine to more packets than are");
-                self.line("# sent. What the rules do to packets from other addresses, or to other protocols, may be missing below.");
+                self.line(
+                    "# INCOMPLETE: the ports, addresses and flags that the rules name combine to more packets \
+                           than can be",
+                );
+                self.line(
+                    "# sent. The effect of the rules on packets from other addresses, or of other protocols, \
+                           may be missing.",
+                );
             }
             Some(UnrecordedReason::Lists) => {
                 self.line("#");
-                self.line("# THIS IS NOT ALL: the rules keep lists of what they have seen (recent, hashlimit), so that only scans are");
+                self.line("# INCOMPLETE: the rules remember packets in lists (recent, hashlimit), so only scans are");
                 self.line("# recorded.");
             }
         }
-        let title = format!("{} {does} when this was recorded", names.join(" and "));
+        let title = format!("{} {does} when recorded", names.join(" and "));
         self.line(&format!("title = {}\n\n[ruleset]", quoted(&title)));
         for ruleset in self.rulesets {
             let key = if ruleset.family == Family::Ipv4 { "v4" } else { "v6" };
@@ -110,10 +118,10 @@ impl Text<'_> {
     fn scans(mut self, facts: &RecordedFacts) -> Self {
         let rows = rows::of_scans(facts, self.families);
         let sections = [
-            (Some(FilterVerdict::Accept), "Scans: what gets in"),
-            (Some(FilterVerdict::Reject), "Scans: what is refused"),
-            (Some(FilterVerdict::Drop), "Scans: what is kept out"),
-            (None, "Scans: what else there is"),
+            (Some(FilterVerdict::Accept), "Scans: accepted"),
+            (Some(FilterVerdict::Reject), "Scans: rejected"),
+            (Some(FilterVerdict::Drop), "Scans: dropped"),
+            (None, "Scans: other results"),
         ];
         for (verdict, heading) in sections {
             let rows: Vec<&ScanRow> = rows.iter().filter(|row| row.effect.verdict == verdict).collect();
@@ -125,10 +133,10 @@ impl Text<'_> {
 
     fn rates(mut self, facts: &RecordedFacts) -> Self {
         let rows = rows::of_rates(facts, self.families);
-        self.section("How often a line is written", !(rows.is_empty() && facts.unsayable.is_empty()));
+        self.section("Rates of log lines", !(rows.is_empty() && facts.unsayable.is_empty()));
         rows.iter().for_each(|row| self.scan(row));
         for (family, doing, why) in &facts.unsayable {
-            self.line(&format!("\n# {}\n# No row asks for this limit: {why}.", self.deciding_rule(*family, doing)));
+            self.line(&format!("\n# {}\n# No row checks this limit: {why}.", self.deciding_rule(*family, doing)));
         }
         self
     }
@@ -139,8 +147,8 @@ impl Text<'_> {
             let heading = match topic {
                 Topic::ToHost => "Other packets: flags that no scan sends, other messages and protocols",
                 Topic::Strangers => "From other addresses",
-                Topic::Connections => "Within a connection, and in answer to the host",
-                Topic::FromHost => "What the host sends",
+                Topic::Connections => "Within a connection, and answers to the host",
+                Topic::FromHost => "Packets of the host",
                 Topic::Loopback => "Over loopback",
             };
             self.section(heading, !rows.is_empty());
@@ -150,16 +158,16 @@ impl Text<'_> {
     }
 
     fn known(mut self, known: &BTreeSet<&'static str>) -> Self {
-        self.section("Not as a host on a link should be", !known.is_empty());
+        self.section("Unlike a usual host on a link", !known.is_empty());
         for scan in known {
-            let because = "it was so when this was recorded";
+            let because = "it was so when recorded";
             self.line(&format!("\n[[known]]\nscan    = \"{scan}\"\nbecause = \"{because}\""));
         }
         self
     }
 
     fn beyond(mut self, beyond: &BTreeSet<String>) -> Self {
-        self.section("Not recorded: what leaves the lab, or cannot reach the host", !beyond.is_empty());
+        self.section("Not recorded: packets that leave the lab, or cannot reach the host", !beyond.is_empty());
         for one in beyond {
             self.line(&format!("# {}", visible(one)));
         }
@@ -167,7 +175,7 @@ impl Text<'_> {
     }
 
     fn left_out(mut self, left_out: &BTreeSet<String>) -> String {
-        self.section("Left out: what was not the same the second time", !left_out.is_empty());
+        self.section("Left out: results that differed the second time", !left_out.is_empty());
         for name in left_out {
             self.line(&format!("# {}", visible(name)));
         }

@@ -236,7 +236,7 @@ impl Recorder<'_> {
             }
             wrong.iter().for_each(|check| leave_out(check, &mut facts, &mut known, &mut left_out));
         }
-        let evidence = "it does something else each time that it is asked".to_owned();
+        let evidence = "it behaves differently each time".to_owned();
         Err(CannotMeasure::Disagreement(format!("the ruleset cannot be recorded: {evidence}")).into())
     }
 

@@ -59,7 +59,7 @@ impl MeasuredLimits {
     }
 }
 
-const TOLD_TWICE: &str = "what it logs is logged once more with the same prefix";
+const TOLD_TWICE: &str = "its packets are logged again with the same prefix";
 
 /// The prefix of a step's line, its rule, and its limit.
 fn limited(listing: &Listing, step: &Step) -> Option<(String, DecidingRuleText, RuleLimit)> {

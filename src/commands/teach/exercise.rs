@@ -58,7 +58,7 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "invalid-first",
         technique: Technique::Xmas,
-        complaint: "Somebody runs an Xmas scan, nothing gets in, and there is no line in the log.",
+        complaint: "An Xmas scan is dropped, but it leaves no line in the log.",
         choices: [
             MISSING_LOG,
             "An earlier rule matches the probe: to conntrack it is INVALID",
@@ -75,7 +75,7 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "log-after-drop",
         technique: Technique::Syn,
-        complaint: "Port 80 is watched. A SYN to it is dropped, and the log tells of no port: the HTTP line is missing.",
+        complaint: "Port 80 is watched. A SYN to it is dropped, but the HTTP line is missing in the log.",
         choices: [
             "The port of the LOG rule is wrong",
             "The prefix is too long",
@@ -89,9 +89,9 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "all-flags",
         technique: Technique::Xmas,
-        complaint: "The rule for the Xmas scan is there, in the right place, and nmap -sX leaves no line.",
+        complaint: "The rule for the Xmas scan exists, in the right place, but nmap -sX leaves no line.",
         choices: [
-            "The rule asks for all six flags; nmap sets three",
+            "The rule matches only all six flags; nmap sets three",
             "The rule looks at too few flags",
             LIMIT_SPENT,
             "The rule is in the wrong table",
@@ -103,7 +103,7 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "no-limit",
         technique: Technique::Null,
-        complaint: "A NULL scan of a thousand ports leaves a thousand lines, and the card of the Pi is full.",
+        complaint: "A NULL scan of a thousand ports writes a thousand lines, and the SD card of the Pi is full.",
         choices: [
             "The burst of the limit is too large",
             "The prober sends too fast for the limit",
@@ -121,7 +121,7 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "wrong-port",
         technique: Technique::Connect,
-        complaint: "The honeypot runs on port 22, and no attacker ever gets in, though the log tells of them.",
+        complaint: "The honeypot runs on port 22. Attackers are logged, but no one ever gets in.",
         choices: [
             "The ACCEPT rule names another port",
             "Answers are dropped in OUTPUT",
@@ -139,11 +139,11 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "lost-blank",
         technique: Technique::Fin,
-        complaint: "FIN scans are logged, and the program that reads the log does not find them.",
+        complaint: "FIN scans are logged, but the program that reads the log does not find them.",
         choices: [
             "The prefix is cut: it is longer than 29 bytes",
             "The log level is too low",
-            "The prefix has lost the blank at its end, and IN= is glued to it",
+            "The prefix has no space at its end, so IN= follows it directly",
             MISSING_LOG,
         ],
         right: 2,
@@ -153,7 +153,7 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "log-in-nat",
         technique: Technique::Fin,
-        complaint: "The LOG rule for FIN scans was put where packets come in first, and it sees none.",
+        complaint: "The LOG rule for FIN scans was moved to the chain that packets reach first, but it sees none.",
         choices: [
             "The interface of the rule is wrong",
             "The rule is in the nat table, which sees only the packets that open a connection",
@@ -167,12 +167,12 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "deaf",
         technique: Technique::Connect,
-        complaint: "The honeypot answers a SYN with SYN/ACK, and no connection ever comes about.",
+        complaint: "The honeypot answers a SYN with SYN/ACK, but no connection is ever established.",
         choices: [
             "The SYN/ACK is dropped on its way out",
             "The limit lets one packet of each connection through",
             "The service has crashed",
-            "No rule accepts what belongs to a connection (ESTABLISHED)",
+            "No rule accepts packets of connections (ESTABLISHED)",
         ],
         right: 3,
         expects: "scan = \"connect\"\nports = 22\nstate = \"open\"\nlog = \"<IPT> SSH port: \"",
@@ -181,12 +181,12 @@ pub const ALL: [Exercise; 9] = [
     Exercise {
         name: "syn-scan-first",
         technique: Technique::Syn,
-        complaint: "A rule against SYN scans was added, and since then nobody reaches the honeypot.",
+        complaint: "A rule against SYN scans was added, and since then no one can reach the honeypot.",
         choices: [
             "The rule has no limit",
             "Every connection begins with a SYN: the rule comes before the ACCEPTs",
-            "conntrack takes a SYN for INVALID",
-            "The honeypot's rule asks for the wrong flags",
+            "conntrack calls a SYN INVALID",
+            "The honeypot's rule matches the wrong flags",
         ],
         right: 1,
         expects: "scan = \"syn\"\nports = 22\nstate = \"open\"\nlog = \"<IPT> SSH port: \"",
@@ -259,7 +259,7 @@ impl Exercise {
     }
 
     fn impossible(&self) -> InputError {
-        InputError::new(format!("exercise {} has no mistake to make", escape::visible(self.name)), "")
+        InputError::new(format!("exercise {} has no mistake to plant", escape::visible(self.name)), "")
     }
 }
 

@@ -41,10 +41,10 @@ impl LoggedLine {
 fn meaning(word: &str, is_after_ports: bool) -> String {
     let (name, value) = word.split_once('=').unwrap_or((word, ""));
     let known = match (name, value) {
-        ("IN", "") => "it came in nowhere: the host made it",
-        ("IN", _) => "the interface that it came in by",
-        ("OUT", "") => "empty: it goes out nowhere, it is for this host",
-        ("OUT", _) => "the interface that it goes out by",
+        ("IN", "") => "none: the host created the packet",
+        ("IN", _) => "the interface on which it arrived",
+        ("OUT", "") => "empty: it is for this host, and leaves on no interface",
+        ("OUT", _) => "the interface on which it leaves",
         ("MAC", "") => "empty: the link has no addresses",
         ("MAC", value) => return mac(value),
         ("SRC", _) => "source address",
@@ -54,13 +54,13 @@ fn meaning(word: &str, is_after_ports: bool) -> String {
         ("TOS", _) => "type of service, without precedence",
         ("PREC", _) => "precedence: the upper bits of the type of service",
         ("TC", _) => "traffic class",
-        ("TTL", _) => "time to live: how many routers it may still pass",
-        ("HOPLIMIT", _) => "hop limit: how many routers it may still pass",
+        ("TTL", _) => "time to live: how many more routers it may pass",
+        ("HOPLIMIT", _) => "hop limit: how many more routers it may pass",
         ("FLOWLBL", _) => "flow label",
         ("ID", _) => "identification, or that of an echo request",
         ("DF" | "MF" | "CE", _) => "a flag of the IP header",
         ("FRAG", _) => "fragment offset",
-        ("PROTO", _) => "what it carries",
+        ("PROTO", _) => "the protocol of its payload",
         ("SPT", _) => "source port",
         ("DPT", _) => "destination port",
         ("WINDOW", _) => "window",
@@ -71,8 +71,8 @@ fn meaning(word: &str, is_after_ports: bool) -> String {
         ("URGP", _) => "urgent pointer",
         ("TYPE", _) => "ICMP type",
         ("CODE", _) => "ICMP code",
-        ("MARK", _) => "the mark that a rule has put on it",
-        ("UID" | "GID", _) => "who owns the socket",
+        ("MARK", _) => "the mark that a rule has set",
+        ("UID" | "GID", _) => "the owner of the socket",
         _ => "",
     };
     known.to_owned()
@@ -102,8 +102,8 @@ mod tests {
         let read = LoggedLine::new(&LogRecord { prefix: "<IPT> x: ".into(), line: line.into() });
         let meanings: Vec<&str> = read.fields.iter().map(|field| field.meaning.as_str()).collect();
         let expected = [
-            "the interface that it came in by",
-            "empty: it goes out nowhere, it is for this host",
+            "the interface on which it arrived",
+            "empty: it is for this host, and leaves on no interface",
             "destination 00:0c:29:4f:8e:35, source 02:00:5e:10:00:66, EtherType 0800",
             "source address",
             "this TCP flag is set",

@@ -104,11 +104,11 @@ impl LessonRole {
     /// In plain words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            LessonRole::Honeypot => "the honeypot's port: who connects is to be logged, and served",
-            LessonRole::Watched => "a watched port: who connects is to be logged, and dropped",
-            LessonRole::Unnamed => "a port that the sensor does not name",
-            LessonRole::Service => "a service that the sensor does not name",
-            LessonRole::Host => "it is asked whether it is there",
+            LessonRole::Honeypot => "a honeypot port: connections are logged and accepted",
+            LessonRole::Watched => "a watched port: connections are logged and dropped",
+            LessonRole::Unnamed => "a port that the sensor file does not name",
+            LessonRole::Service => "a service that the sensor file does not name",
+            LessonRole::Host => "ping",
         }
     }
 }

@@ -83,7 +83,7 @@ fn why_not(rule: &Rule, packet: &Packet) -> String {
     match refusal {
         Some(clause) => refused(rule, clause, packet),
         None if rule.limit().is_some() => "its limit is used up".to_owned(),
-        None => "one of its matches does not fit".to_owned(),
+        None => "one of its matches fails".to_owned(),
     }
 }
 
@@ -98,12 +98,12 @@ fn refused(rule: &Rule, clause: &Clause, packet: &Packet) -> String {
         (Match::SourcePorts(_), Content::Tcp { source, .. } | Content::Udp { source, .. }) => {
             Some(format!("it comes from {source}"))
         }
-        (Match::InInterface(_), _) => packet.in_interface.as_ref().map(|name| format!("it came in by {name}")),
+        (Match::InInterface(_), _) => packet.in_interface.as_ref().map(|name| format!("the packet arrived on {name}")),
         (Match::Protocol(_), _) => Some(format!("its protocol is {}", packet.protocol)),
         _ => None,
     };
     let is = is.map(|is| format!("; {is}")).unwrap_or_default();
-    format!("asks for {text}{is}")
+    format!("needs {text}{is}")
 }
 
 /// The probe, or its answer, as a rule sees it.

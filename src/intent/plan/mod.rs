@@ -255,7 +255,10 @@ fn of_no_one_line(scenario: &Scenario, row: &ExpectRow, (_, technique, port): Ce
         [prefix, ..] => ("several lines", quoted(prefix)),
     };
     let at = if technique.has_ports() { format!(" at {port}") } else { String::new() };
-    let problem = format!("a rate is that of one line, and by another row {technique}{at} leaves {lines}");
+    let problem = format!(
+        "a rate is for one line, but another row expects that {technique}{at} is logged with \
+                           {lines}"
+    );
     scenario.source.error(span, problem, format!("name the prefix of that line in this row: log = {example}")).into()
 }
 

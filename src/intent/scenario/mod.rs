@@ -108,7 +108,7 @@ fn bounded(source: &Source, rows: &[ExpectRow]) -> Result<()> {
 }
 
 fn read_title(file: &mut TomlTable<'_>) -> Result<String> {
-    let hint = "begin the file with what it proves: title = \"the sensor logs every scan\"";
+    let hint = "add a title that says what it proves: title = \"the sensor logs every scan\"";
     match file.take_text("title")? {
         None => Err(file.source.error(0..0, "the scenario has no title", hint).into()),
         Some((span, title)) if title.trim().is_empty() => {
@@ -133,7 +133,7 @@ fn read_ruleset(mut table: TomlTable<'_>, read: ReadFile<'_>) -> Result<RulesetF
 fn read_rules(table: &mut TomlTable<'_>, key: &'static str, read: ReadFile<'_>) -> Result<Option<Source>> {
     let Some((span, path)) = table.take_text(key)? else { return Ok(None) };
     let path = beside(table.source, Path::new(&path));
-    let absent = |error| table.source.error(span, error, "the path is taken from the folder of the scenario");
+    let absent = |error| table.source.error(span, error, "paths are relative to the folder of the scenario");
     match read(&path) {
         Err(crate::error::Error::Input(error)) if error.place.is_none() => Err(absent(error.problem).into()),
         read => read.map(Some),

@@ -31,8 +31,8 @@ pub fn read_packets(row: &mut TomlTable<'_>, value: Value<'_>) -> Result<Selecti
     refuse(row, "rate", "a packet has no rate", "write a row with `scan` and `ports` for it")?;
     let families = stated.unwrap_or(Family::BOTH.to_vec());
     if subjects.is_empty() {
-        let hint = "write packet = \"tcp SYN to 80\", or a list of such texts";
-        return Err(spot.error("`packet` names nothing", hint).into());
+        let hint = "write packet = \"tcp SYN to 80\", or a list of such strings";
+        return Err(spot.error("`packet` is empty", hint).into());
     }
     Ok(Selection { subjects, ports: None, families })
 }

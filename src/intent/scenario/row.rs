@@ -69,7 +69,7 @@ pub fn read_rows<T>(rows: Option<Value<'_>>, read: fn(TomlTable<'_>, usize) -> R
     let rows = rows.into_list()?;
     if rows.len() > MOST_ROWS {
         let problem = format!("a scenario has at most {MOST_ROWS} rows of [[{name}]], and this one has {}", rows.len());
-        return Err(spot.error(problem, "let a row speak of several ports, or write several scenarios").into());
+        return Err(spot.error(problem, "name several ports in a row, or write several scenarios").into());
     }
     let row = |row: Value<'_>| {
         let row = row.into_table()?;
@@ -109,7 +109,7 @@ pub fn read_expect(mut row: TomlTable<'_>, line: usize) -> Result<ExpectRow> {
     let spot = row.spot();
     row.finish()?;
     if state.is_none() && log.is_none() && verdict.is_none() && rate.is_none() {
-        return Err(spot.error("the row asks nothing", format!("add {facts}")).into());
+        return Err(spot.error("the row expects nothing", format!("add {facts}")).into());
     }
     let more_than_verdict = state.is_some() || log.is_some() || rate.is_some();
     let is_of_scans = select.subjects.iter().all(|subject| subject.technique().is_some());
@@ -167,10 +167,10 @@ fn read_log(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
 /// The prefix of the line whose rate is meant; `""` is a line without a prefix, since no line would have no rate.
 fn read_log_of_rate(value: Option<Value<'_>>) -> Result<Option<Vec<String>>> {
     let Some(value) = value else { return Ok(None) };
-    let hint = "name the prefix of that line alone; what else the probe leaves is said in a row without `rate`";
+    let hint = "name only the prefix of that line; expect other lines of the probe in a row without `rate`";
     let spot = value.spot();
     let prefixes = read_prefixes(value)?;
-    if prefixes.len() == 1 { Ok(Some(prefixes)) } else { Err(spot.error("a rate is that of one line", hint).into()) }
+    if prefixes.len() == 1 { Ok(Some(prefixes)) } else { Err(spot.error("a rate is for one line", hint).into()) }
 }
 
 fn read_prefixes(value: Value<'_>) -> Result<Vec<String>> {
@@ -193,7 +193,7 @@ fn read_selection(row: &mut TomlTable<'_>) -> Result<Selection> {
             Err(packet.error("the row has both `scan` and `packet`", "write a row for each").into())
         }
         (None, None) => {
-            let hint = format!("name what it speaks of: packet = \"tcp SYN to 80\", or scan: {}", names());
+            let hint = format!("name its subject: packet = \"tcp SYN to 80\", or scan: {}", names());
             Err(row.error("the row has neither `scan` nor `packet`", hint).into())
         }
     }

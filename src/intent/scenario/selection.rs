@@ -76,7 +76,7 @@ fn read_subjects(value: Value<'_>) -> Result<Vec<CheckSubject>> {
         subjects.push(subject);
     }
     if subjects.is_empty() {
-        return Err(spot.error("`scan` names nothing", format!("use {}", names())).into());
+        return Err(spot.error("`scan` is empty", format!("use {}", names())).into());
     }
     Ok(subjects)
 }
@@ -89,7 +89,7 @@ fn read_ports(value: Value<'_>) -> Result<PortSet> {
     if let Some(text) = value.as_text() {
         let ports: PortSet = text.parse().map_err(|error| bad(&spot, format!("{error}")))?;
         let zero = ports.contains(Port(0));
-        return if zero { Err(bad(&spot, "port 0 is no service's".to_owned()).into()) } else { Ok(ports) };
+        return if zero { Err(bad(&spot, "port 0 is not a service's".to_owned()).into()) } else { Ok(ports) };
     }
     let port = |value: Value<'_>| {
         let out_of_range = || bad(&value.spot(), format!("port {} is out of range", value.written()));
@@ -110,7 +110,7 @@ pub fn read_family(value: &Value<'_>) -> Result<Vec<Family>> {
         "ipv6" => Ok(vec![Family::Ipv6]),
         "both" => Ok(Family::BOTH.to_vec()),
         text => {
-            let problem = format!("`{}` is no family", text.escape_debug());
+            let problem = format!("`{}` is not a family", text.escape_debug());
             Err(value.error(problem, "use \"ipv4\", \"ipv6\" or \"both\"").into())
         }
     }

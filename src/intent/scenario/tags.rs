@@ -12,7 +12,7 @@ pub fn read_tags(file: &mut TomlTable<'_>) -> Result<Vec<String>> {
     for value in file.take("tags").map_or_else(|| Ok(Vec::new()), |value| value.into_list())? {
         let tag = value.text()?.to_owned();
         if let Err(hint) = valid(&tag) {
-            return Err(value.error("this is no tag", hint).into());
+            return Err(value.error("this is not a tag", hint).into());
         }
         if tags.contains(&tag) {
             return Err(value.error(format!("the tag `{tag}` is listed twice"), "remove one of them").into());

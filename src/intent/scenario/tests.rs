@@ -135,14 +135,14 @@ fn complaints_about_a_scenario() {
     1 | [sensor]
       | ^
       |
-      = help: begin the file with what it proves: title = "the sensor logs every scan"
+      = help: add a title that says what it proves: title = "the sensor logs every scan"
     error: the title is empty
      --> scenario.toml:1:9
       |
     1 | title = " "
       |         ^^^
       |
-      = help: begin the file with what it proves: title = "the sensor logs every scan"
+      = help: add a title that says what it proves: title = "the sensor logs every scan"
     error: the scenario has neither [sensor] nor [ruleset]
      --> scenario.toml:1:1
       |
@@ -163,14 +163,14 @@ fn complaints_about_a_scenario() {
     3 | v4 = "no such file.v4"
       |      ^^^^^^^^^^^^^^^^^
       |
-      = help: the path is taken from the folder of the scenario
+      = help: paths are relative to the folder of the scenario
     error: cannot read rules: No such file or directory (os error 2)
      --> scenario.toml:4:6
       |
     4 | v4 = "rules"
       |      ^^^^^^^
       |
-      = help: the path is taken from the folder of the scenario
+      = help: paths are relative to the folder of the scenario
     error: unknown key `titel`
      --> scenario.toml:1:1
       |
@@ -262,7 +262,7 @@ fn complaints_about_rows() {
     4 | [[expect]]
       | ^^^^^^^^^^
       |
-      = help: name what it speaks of: packet = "tcp SYN to 80", or scan: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo, vendor, arp, ndp, or all (syn, connect, null, fin, xmas, ack)
+      = help: name its subject: packet = "tcp SYN to 80", or scan: syn, connect, null, fin, xmas, ack, maimon, window, udp, echo, vendor, arp, ndp, or all (syn, connect, null, fin, xmas, ack)
     error: `smoke` is neither a scan nor another check
      --> scenario.toml:5:8
       |
@@ -270,7 +270,7 @@ fn complaints_about_rows() {
       |        ^^^^^^^
       |
       = help: use syn, connect, null, fin, xmas, ack, maimon, window, udp, echo, vendor, arp, ndp, or all (syn, connect, null, fin, xmas, ack)
-    error: `scan` names nothing
+    error: `scan` is empty
      --> scenario.toml:5:8
       |
     5 | scan = []
@@ -305,7 +305,7 @@ fn complaints_about_rows() {
       |         ^^
       |
       = help: remove `ports`
-    error: the row asks nothing
+    error: the row expects nothing
      --> scenario.toml:4:1
       |
     4 | [[expect]]
@@ -340,7 +340,7 @@ fn complaints_about_rows() {
       |              ^
       |
       = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
-    error: port 0 is no service's
+    error: port 0 is not a service's
      --> scenario.toml:6:9
       |
     6 | ports = "0-3"
@@ -361,12 +361,12 @@ fn complaints_about_rows() {
       |         ^^
       |
       = help: ports are 1 to 65535: 80, [80, 443] or "1-1024,8080"
-    error: `shut` is no port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered
+    error: `shut` is not a port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered
      --> scenario.toml:7:9
       |
     7 | state = "shut"
       |         ^^^^^^
-    error: `deny` is no verdict: use accept, drop or reject
+    error: `deny` is not a verdict: use accept, drop or reject
      --> scenario.toml:7:11
       |
     7 | verdict = "deny"
@@ -377,15 +377,15 @@ fn complaints_about_rows() {
     7 | log = "a prefix of more than 29 bytes"
       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: LOG keeps 29 and cuts the rest without a word: shorten it by 1
+      = help: LOG keeps 29 and silently cuts the rest: shorten it by 1
     error: a log prefix cannot hold '\n'
      --> scenario.toml:7:7
       |
     7 | log = "a\nb"
       |       ^^^^^^
       |
-      = help: no such prefix can be logged: write it as the rule has it
-    error: `ipv5` is no family
+      = help: no rule can log such a prefix: write the prefix as in the rule
+    error: `ipv5` is not a family
      --> scenario.toml:7:10
       |
     7 | family = "ipv5"
@@ -433,7 +433,7 @@ fn complaints_about_rows() {
     7 | rate = "5/min"
       |        ^^^^^^^
       |
-      = help: it has to be true or false
+      = help: it must be true or false
     "#);
 }
 
@@ -468,7 +468,7 @@ fn a_folder_is_read_in_the_order_of_its_names_without_its_sensor_files() {
     1 | [sensor]
       | ^
       |
-      = help: begin the file with what it proves: title = "the sensor logs every scan"
+      = help: add a title that says what it proves: title = "the sensor logs every scan"
     "#);
 }
 

@@ -94,7 +94,7 @@ impl Iptables {
     pub async fn load_copy(&self, isolated: &Isolated, copies: &[(Family, &Source)]) -> Result<()> {
         self.load(isolated, copies).await.map_err(|error| match error {
             Error::Input(refused) => {
-                let evidence = format!("with NFLOG in the place of LOG the ruleset is refused: {}", refused.problem);
+                let evidence = format!("with NFLOG in place of LOG the ruleset is refused: {}", refused.problem);
                 CannotMeasure::Blind { instrument: INSTRUMENT, evidence }.into()
             }
             error => error,

@@ -79,7 +79,7 @@ impl LockFolder {
         if is_root() {
             return LockFolder::enter();
         }
-        let what = "take part in the turns at the kernel log, whose locks are root's; --capture nflog needs none";
+        let what = "take turns at the kernel log, whose locks belong to root; --capture nflog needs none";
         Err(CannotMeasure::NoPrivilege { what, capability: "CAP_DAC_OVERRIDE".to_owned() }.into())
     }
 

@@ -107,7 +107,7 @@ async fn route(handle: &Handle, setup: LinkSetup<'_>, strangers: &[IpAddr]) -> R
             Family::Ipv6 => RouteMessageBuilder::<Ipv6Addr>::new().output_interface(index).build(),
         };
         let added = handle.route().add(message).replace().execute().await;
-        added.map_err(|error| failed("add a route to everywhere", error))?;
+        added.map_err(|error| failed("add a default route", error))?;
     }
     for stranger in strangers.iter().filter(|address| setup.families.contains(&Family::from_address(**address))) {
         add_neighbour(handle, index, *stranger, setup).await?;
@@ -205,7 +205,7 @@ async fn configure(handle: &Handle, setup: LinkSetup<'_>) -> Result<()> {
     }
     if setup.families.contains(&Family::Ipv6) {
         let link = LinkUnspec::new_with_index(index).append_extra_attribute(no_address_of_its_own()).build();
-        handle.link().set(link).execute().await.map_err(|error| failed("keep link-local addresses away", error))?;
+        handle.link().set(link).execute().await.map_err(|error| failed("prevent link-local addresses", error))?;
     }
     let link = LinkUnspec::new_with_index(index).up().build();
     handle.link().set(link).execute().await.map_err(|error| failed("bring up the interface", error))?;

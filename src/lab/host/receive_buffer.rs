@@ -25,5 +25,5 @@ pub fn grow(socket: &Socket, wanted: usize) -> Result<usize> {
         Err(Errno::EPERM) => setsockopt(socket, sockopt::RcvBuf, &wanted),
         granted => granted,
     };
-    granted.and_then(|()| getsockopt(socket, sockopt::RcvBuf)).context("make room for what the kernel tells")
+    granted.and_then(|()| getsockopt(socket, sockopt::RcvBuf)).context("make room for messages of the kernel")
 }

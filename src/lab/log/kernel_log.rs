@@ -237,6 +237,6 @@ fn at_its_end() -> Error {
 }
 
 fn blind(what: &str) -> Error {
-    let evidence = format!("{PATH} {what}, as in a container; `--capture nflog` does without it");
+    let evidence = format!("{PATH} {what}, as in a container; `--capture nflog` does not need it");
     CannotMeasure::Blind { instrument: "kernel log", evidence }.into()
 }

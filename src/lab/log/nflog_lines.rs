@@ -164,7 +164,7 @@ fn name(index: u32) -> Result<String> {
 }
 
 fn kernel_release() -> Result<String> {
-    let name = uname().context("ask for the kernel's release")?;
+    let name = uname().context("get the kernel's release")?;
     Ok(name.release().to_string_lossy().into_owned())
 }
 

@@ -52,7 +52,7 @@ impl fmt::Display for FilterVerdict {
 
 /// The error for a text that is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no verdict: use accept, drop or reject", .0.escape_debug())]
+#[error("`{}` is not a verdict: use accept, drop or reject", .0.escape_debug())]
 pub struct FilterVerdictError(pub String);
 
 impl FromStr for FilterVerdict {

@@ -18,10 +18,11 @@ pub fn summary(compared: &Compared) -> String {
     };
     let incomplete = match (compared.complete, compared.is_proved()) {
         (false, true) if compared.is_same() => {
-            "; the rulesets tell more apart than can be sent, and sets of packets prove that the rest is treated alike"
+            "; the rulesets distinguish more packets than can be sent; sets of packets prove that the rest are \
+             treated the same"
         }
         (true, _) | (_, true) => untried.as_str(),
-        (false, false) => "; the rulesets tell more apart than can be sent, so there may be other differences",
+        (false, false) => "; the rulesets distinguish more packets than can be sent, so there may be other differences",
     };
     if compared.is_same() {
         return format!("no difference: {} packets were sent to each side{incomplete}", compared.sent);
@@ -96,8 +97,8 @@ fn changes(before: &Behaviour, after: &Behaviour) -> Vec<String> {
         (Some(before), Some(after)) if !before.is_like(after) => {
             changes.extend(self::changes(before, after).into_iter().map(|change| format!("its answer: {change}")));
         }
-        (Some(_), None) if changes.is_empty() => changes.push("it is answered no longer".to_owned()),
-        (None, Some(_)) if changes.is_empty() => changes.push("it is answered now".to_owned()),
+        (Some(_), None) if changes.is_empty() => changes.push("it is no longer answered".to_owned()),
+        (None, Some(_)) if changes.is_empty() => changes.push("it is now answered".to_owned()),
         _ => {}
     }
     changes

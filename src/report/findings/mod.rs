@@ -36,7 +36,7 @@ fn sent(sweeps: &[SweepSummary]) -> String {
             crate::rules::sweep::FlagCoverage::All => "",
             crate::rules::sweep::FlagCoverage::Distinguished => ", of flag octets one of each kind",
         };
-        let part = if swept.complete { "" } else { ", too few to prove anything" };
+        let part = if swept.complete { "" } else { ", too few for a proof" };
         format!("{} over {} ({}){octets}{part}", swept.stimuli, swept.interface, swept.family)
     };
     format!("packets sent: {}", sweeps.iter().map(one).collect::<Vec<_>>().join("; "))
@@ -66,8 +66,8 @@ impl FindingsPage {
         let style = AnsiColor::Yellow.on_default().bold();
         let (open, closed) = one.lets_in.pick(("IPv4", "IPv6"), ("IPv6", "IPv4"));
         let ports = if one.ports.is_empty() { String::new() } else { format!(" to {}", one.ports.replace(',', ", ")) };
-        let mut text =
-            self.paragraph(1, &format!("{open} lets in what {closed} keeps out: {}{ports}", one.packets.join(", ")));
+        let mut text = self
+            .paragraph(1, &format!("{open} accepts packets that {closed} denies: {}{ports}", one.packets.join(", ")));
         text = text.replacen(open, &format!("{style}{open}{style:#}"), 1);
         text += &self.paragraph(3, &format!("ipv4: {}", decision(&one.ipv4)));
         text + &self.paragraph(3, &format!("ipv6: {}", decision(&one.ipv6)))
@@ -94,7 +94,7 @@ fn decision(decision: &LastStep) -> String {
 /// `line 5 takes 38: -A INPUT ...`: an earlier rule, and the number of packets that match it first.
 fn in_front(front: &ShadowingRule) -> String {
     let line = front.line.map_or_else(|| "no line".to_owned(), |line| format!("line {line}"));
-    format!("{line} takes {}: {}", front.packets, front.text)
+    format!("{line} matches {}: {}", front.packets, front.text)
 }
 
 fn style(severity: Severity) -> Style {

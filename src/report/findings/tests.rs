@@ -23,7 +23,7 @@ fn every_kind_of_line() {
                 severity: Severity::DeadLog,
                 place: rule(6, "-A INPUT -p tcp -m tcp --tcp-flags ALL NONE -j LOG --log-prefix \"Null scan\u{1b}: \""),
                 in_front: vec![front(Some(5), 38, "-A INPUT -m state --state INVALID -j DROP")],
-                reason: "NULL packets are INVALID to conntrack, and line 5 drops what is INVALID".to_owned(),
+                reason: "NULL packets are INVALID to conntrack, and line 5 drops INVALID packets".to_owned(),
             },
             DeadRule {
                 severity: Severity::Dead,
@@ -34,7 +34,7 @@ fn every_kind_of_line() {
         ],
         not_provable: vec![NotProvable {
             place: rule(10, "-A INPUT -m recent --rcheck -j DROP"),
-            reason: "no packet of the sweep fulfils --rcheck".to_owned(),
+            reason: "no packet of the sweep matches --rcheck".to_owned(),
         }],
         not_tried: vec![UntriedRuleset { family: Family::Ipv6, file: "rules.v6".to_owned() }],
         parity: vec![Disparity {

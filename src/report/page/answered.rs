@@ -8,7 +8,7 @@ use crate::text::count::counted_as;
 pub fn verdict(report: &Report) -> (&'static str, String) {
     match report.deployment() {
         Deployment::Safe => ("matched", "Safe to deploy".to_owned()),
-        Deployment::FlavoursDiffer => ("mismatched", "Do not deploy: nft and legacy do not do the same".to_owned()),
+        Deployment::FlavoursDiffer => ("mismatched", "Do not deploy: nft and legacy differ".to_owned()),
         Deployment::Unknown { unknown } => {
             let things = counted_as(unknown, "thing", "things");
             ("not-run", format!("Cannot tell: {things} could not be checked"))

@@ -96,11 +96,11 @@ impl LessonPage<'_> {
 
     fn end(&self, seen: &ProbeResult) -> &'static str {
         match seen.fate {
-            None | Some(Fate::Accepted) => "It passes: on to the host",
-            Some(Fate::Dropped) => "It is thrown away, in silence",
+            None | Some(Fate::Accepted) => "It passes to the host",
+            Some(Fate::Dropped) => "It is dropped without a reply",
             Some(Fate::Rejected) => "It is rejected: the sender gets an error",
-            Some(Fate::Stolen) => "A target keeps it",
-            Some(Fate::Vanished) => "It is gone between two hooks",
+            Some(Fate::Stolen) => "A target holds it (NFQUEUE, for example)",
+            Some(Fate::Vanished) => "The kernel discarded it between two hooks",
             Some(Fate::Left(_)) => "It leaves the lab",
         }
     }

@@ -149,7 +149,7 @@ fn verdict(report: &Report) -> VerdictWords {
         }
         Some(summary) if summary.known > 0 => of(
             "known",
-            format!("As expected, but for {}", counted_as(summary.known, "known mismatch", "known mismatches")),
+            format!("As expected, except for {}", counted_as(summary.known, "known mismatch", "known mismatches")),
         ),
         Some(_) => of("matched", "As expected".to_owned()),
     }

@@ -20,10 +20,10 @@
 
   /* Words. */
   const fates = {
-    accepted: "It passes: on to the host", dropped: "It is thrown away, in silence",
-    rejected: "It is rejected: the sender gets an error", stolen: "A target keeps it",
-    vanished: "It is gone between two hooks", forwarded: "It is forwarded, out of the lab",
-    queued: "It is queued to a program that the lab does not have", tproxy: "It goes to a proxy, which is not in the lab",
+    accepted: "It passes to the host", dropped: "It is dropped without a reply",
+    rejected: "It is rejected: the sender gets an error", stolen: "A target holds it (NFQUEUE, for example)",
+    vanished: "The kernel discarded it between two hooks", forwarded: "It is forwarded, out of the lab",
+    queued: "It is queued to a program, which the lab does not have", tproxy: "It goes to a proxy, which is not in the lab",
   };
   const fatesOfReplies = { ...fates, accepted: "It leaves for the prober" };
   const parts = { probe: "Probe", answer: "Answer", followup: "Follow-up" };
@@ -159,7 +159,7 @@
   /* Lanes: one for each stretch in a chain of a table. */
   function way(part, story) {
     if (story.way === null) return [];
-    const parts = [make("h4", "", "The way through the rules")];
+    const parts = [make("h4", "", "The path through the rules")];
     const track = make("ol", "way");
     const first = story.frames.find((frame) => frame.part === "probe");
     track.append(stop(make("div", "packet", `${first ? first.glance : story.technique} arrives`)));
@@ -191,7 +191,7 @@
       last = step.rule || 0;
       lane.list.append(stop(rule(step)));
     }
-    const end = stop(make("div", "packet", path.steps.length ? ends[path.fate] : `No rule takes it. ${ends[path.fate]}`));
+    const end = stop(make("div", "packet", path.steps.length ? ends[path.fate] : `No rule matches it. ${ends[path.fate]}`));
     end.classList.add("end");
     track.append(end);
   }

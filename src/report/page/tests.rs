@@ -126,7 +126,7 @@ fn a_large_run_is_a_page_that_a_browser_opens() {
         "9800 more rows are not shown here; --format json has them all.",
         "9800 more of them are not shown here; --format json has them all.",
         "9000 more rows are not shown here; --format json has them all.",
-        "2 lines are not shown here: those that are to blame, were matched or are dead come first.",
+        "2 lines are not shown here: those that caused a mismatch, were matched or are dead come first.",
         "\"more_frames\":28",
     ] {
         assert!(page.contains(words), "{words}");
@@ -211,7 +211,7 @@ fn an_endless_ruleset_is_a_page_that_a_browser_opens() {
         "19960 more of no-ipv6-twin are not shown here; --format json has them all.",
         "<h3>limit-on-deny <span class=\"where\">large.v4:20001</span></h3>",
         "<li>and 22 more</li>",
-        "18002 lines are not shown here: those that are to blame, were matched or are dead come first.",
+        "18002 lines are not shown here: those that caused a mismatch, were matched or are dead come first.",
         "data-line=\"1\"",
         "data-line=\"15001\"",
         "data-line=\"19001\"",

@@ -105,7 +105,7 @@ impl Results {
         let ports = if one.ports.is_empty() { String::new() } else { format!(" to {}", one.ports.replace(',', ", ")) };
         let packets = one.packets.join(", ");
         let words = format!(
-            "{} lets in what the other family keeps out: {packets}{ports}\nlets it in: {}\nkeeps it out: {}",
+            "{} accepts packets that the other family denies: {packets}{ports}\nlets it in: {}\nkeeps it out: {}",
             one.lets_in, open.text, closed.text
         );
         let file = open.file.as_deref().unwrap_or("<none>/");
@@ -170,7 +170,7 @@ fn locations(suite: &Suite, cases: &[&CheckWords]) -> Vec<Location> {
     let places = cases.iter().filter_map(|case| suite.requested_at(case));
     let places: BTreeSet<_> = places.filter(|place| *place != (path, line.unwrap_or(1))).collect();
     let expectation = |(path, line): (&Path, usize)| Location {
-        message: Some("asked for here".to_owned().into()),
+        message: Some("expected here".to_owned().into()),
         ..location(path, Some(line))
     };
     places.into_iter().take(LOCATIONS).map(expectation).collect()

@@ -78,10 +78,12 @@ impl ResultKind {
 
     fn meaning(self) -> &'static str {
         match self {
-            ResultKind::Mismatch(cause) => cause.map_or("The firewall does not do what is expected of it.", of_cause),
-            ResultKind::Known => "A mismatch that the scenario knows of.",
+            ResultKind::Mismatch(cause) => {
+                cause.map_or("The firewall does not do what the expectation says.", of_cause)
+            }
+            ResultKind::Known => "A known mismatch of the scenario.",
             ResultKind::NotRun => "A check that did not run.",
-            ResultKind::Flavours => "iptables-nft and iptables-legacy do not do the same.",
+            ResultKind::Flavours => "iptables-nft and iptables-legacy differ.",
             ResultKind::Deployment => "A reason not to deploy the ruleset.",
             ResultKind::Unreachable(Severity::DeadLog) => {
                 "A rule that would log, and that no packet can reach: a blind spot."
@@ -91,7 +93,7 @@ impl ResultKind {
             }
             ResultKind::Unreachable(Severity::Dead) => "A rule that no packet can reach.",
             ResultKind::NotProvable => "A rule that no packet reached, without a proof that none can.",
-            ResultKind::Parity => "One of IPv4 and IPv6 lets in what the other keeps out.",
+            ResultKind::Parity => "One of IPv4 and IPv6 accepts packets that the other denies.",
             ResultKind::Lint(kind) => of_lint(kind),
         }
     }
@@ -102,25 +104,26 @@ impl ResultKind {
                 "Give the family a ruleset: without one the kernel accepts everything."
             }
             ResultKind::Mismatch(_) => {
-                "The message names the rule that matched the packet and the intended rule. Where a patch has been tried, \
-                 it is the fix of this result. If the ruleset is right, change the expectation in the scenario."
+                "The message names the rule that matched the packet and the intended rule. If a patch was tested, it \
+                 is the fix of this result. If the ruleset is right, change the expectation in the scenario."
             }
             ResultKind::Known => {
                 "The reason is in the [[known]] row of the scenario. Remove the row when the ruleset is fixed."
             }
             ResultKind::NotRun => {
-                "What was not checked may be wrong: run it where it can be measured (see `scanlab doctor`)."
+                "It is not known whether this is as expected: run the check where it can be measured (see `scanlab \
+                 doctor`)."
             }
             ResultKind::Flavours => {
-                "Write the rule in a way that both flavours read alike, or pin the flavour with --iptables."
+                "Write the rule so that both flavours treat it the same, or choose one with --iptables."
             }
             ResultKind::Deployment => {
-                "The message says what was found; the mismatches beside it, or `scanlab check --verbose`, name the rules."
+                "The message says what was found; the mismatches, or `scanlab check --verbose`, name the rules."
             }
             ResultKind::Unreachable(_) => "Move the rule before those that match its packets, or remove it.",
             ResultKind::NotProvable => "The message says what is missing for a proof.",
-            ResultKind::Parity => "Give both families the same rules, unless the difference is meant.",
-            ResultKind::Lint(_) => "The message says what happens and what to write in its place.",
+            ResultKind::Parity => "Give both families the same rules, unless the difference is intended.",
+            ResultKind::Lint(_) => "The message says what happens and what to write instead.",
         }
     }
 }
@@ -128,17 +131,17 @@ impl ResultKind {
 fn of_cause(cause: Cause) -> &'static str {
     match cause {
         Cause::EarlierRule => "A rule before the intended one matches the packet.",
-        Cause::LogAfterVerdict => "The LOG comes after the rule that decides about what it would log.",
-        Cause::ConntrackState => "Conntrack calls the packet something else than the rule asks for.",
+        Cause::LogAfterVerdict => "The LOG rule comes after a rule that decides about the same packets.",
+        Cause::ConntrackState => "The conntrack state of the packet is not the one that the rule matches.",
         Cause::NatTable => "The rule is in the nat table, which sees only the first packet of a flow.",
         Cause::TcpFlags => "The rule looks for other TCP flags.",
-        Cause::OtherMatch => "Another match of the rule does not fit: port, protocol, interface or address.",
+        Cause::OtherMatch => "Another match of the rule fails: port, protocol, interface or address.",
         Cause::TooBroad => "A rule matches a packet that it should not.",
         Cause::OtherOrder => "Two rules log the packet, not in the expected order.",
         Cause::LoggedTwice => "Two rules log the packet with the same prefix.",
         Cause::Reject => "A REJECT answers where no answer was expected.",
         Cause::LimitSpent => "The limit of the rule is used up.",
-        Cause::LimitFirst => "The limit is asked before the other matches of the rule, so that any packet uses it up.",
+        Cause::LimitFirst => "The limit comes before the other matches of the rule, so any packet uses it up.",
         Cause::LimitOnVerdict => "The rule that drops has a limit: packets above it go on to the next rule.",
         Cause::OtherRate => "The rule has another rate, or none.",
         Cause::Policy => "No rule matches the packet: the policy decides.",
@@ -148,8 +151,8 @@ fn of_cause(cause: Cause) -> &'static str {
         Cause::ChainNotReached => "Nothing jumps to the chain of the rule.",
         Cause::AnswerTaken => "The host's answer is dropped on its way out.",
         Cause::FollowupTaken => "A later packet of the connection is dropped.",
-        Cause::NotListening => "The ruleset lets the packet in, and nothing listens.",
-        Cause::Listening => "The ruleset lets the packet in, and something listens.",
+        Cause::NotListening => "The ruleset accepts the packet, but no service listens on the port.",
+        Cause::Listening => "The ruleset accepts the packet, and a service listens on the port.",
         Cause::Vanished => "The kernel discarded the packet between two hooks; no rule did.",
     }
 }
@@ -157,31 +160,29 @@ fn of_cause(cause: Cause) -> &'static str {
 fn of_lint(kind: FindingKind) -> &'static str {
     match kind {
         FindingKind::PrefixTooLong => "A log prefix of more than 29 bytes is cut off.",
-        FindingKind::PrefixWithoutBlank => "A log prefix without a blank at its end runs into what follows it.",
-        FindingKind::Typography => "Quotes, dashes or blanks of a word processor.",
+        FindingKind::PrefixWithoutBlank => "A log prefix without a space at its end runs into the next field.",
+        FindingKind::Typography => "Typographic quotes, dashes or spaces.",
         FindingKind::GluedInterface => "The dash of the option is read as part of the interface's name.",
         FindingKind::InterfaceAlias => {
             "The alias of an interface is an address: no packet comes from it or leaves by it."
         }
         FindingKind::InterfaceWildcard => "In the name of an interface `*` is a character; the wildcard is `+`.",
-        FindingKind::LimitOnDeny => "A rate limit on DROP or REJECT lets through what is more.",
-        FindingKind::LimitBeforeMatch => {
-            "A rate limit that is asked before the other matches is used up by any packet."
-        }
-        FindingKind::UnlimitedLog => "A LOG that nothing limits writes as many lines as a scan has probes.",
-        FindingKind::XmasAllFlags => "All flags are not what nmap calls Xmas: FIN, PSH and URG.",
+        FindingKind::LimitOnDeny => "A rate limit on DROP or REJECT lets packets above the limit pass.",
+        FindingKind::LimitBeforeMatch => "A rate limit that comes before the other matches is used up by any packet.",
+        FindingKind::UnlimitedLog => "A LOG rule without a limit writes as many lines as a scan has probes.",
+        FindingKind::XmasAllFlags => "An Xmas scan of nmap sets FIN, PSH and URG, not all flags.",
         FindingKind::SynBeforeAccept => "A rule against SYN scans comes before the rules that accept connections.",
         FindingKind::ScanAfterInvalid => {
             "A rule for packets that conntrack calls INVALID comes after one that matches all of them."
         }
-        FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID asks for another state.",
+        FindingKind::ScanInOtherState => "A rule for packets that conntrack calls INVALID requires another state.",
         FindingKind::LogAfterVerdict => "A LOG comes after a rule that lets none of its packets through.",
-        FindingKind::OfTheMoment => "A rule applies at one moment and not at another.",
+        FindingKind::OfTheMoment => "A rule applies only at some moments.",
         FindingKind::RecentShared => "Rules of both families name one table of xt_recent, which has one mask.",
         FindingKind::OtherFamilysIcmp => "ICMP of the other family: protocol 1 in IPv6, 58 in IPv4.",
         FindingKind::TableTwice => "A table is declared a second time, which deletes the rules of the first.",
         FindingKind::ChainTwice => "A chain is declared a second time in its table.",
-        FindingKind::NoLoopback => "The host cannot talk to itself.",
+        FindingKind::NoLoopback => "The host cannot reach itself over loopback.",
         FindingKind::NoEstablished => "Answers to the host, and the rest of every connection, are denied.",
         FindingKind::NoNeighbours => "Neighbour discovery is denied: nothing reaches the host over IPv6.",
         FindingKind::NoIpv6 => "There are no rules for IPv6.",

@@ -186,7 +186,7 @@ fn of_check(check: &Check) -> CheckWords<'_> {
 fn of_flavours(flavours: &Flavours) -> Suite<'_> {
     let outcome = if flavours.differences.is_empty() { Outcome::Matched } else { Outcome::Mismatched };
     let cases = flavours.differences.iter().map(of_difference).collect();
-    let (name, time) = ("nft and legacy do the same", Duration::ZERO);
+    let (name, time) = ("nft and legacy behave the same", Duration::ZERO);
     Suite { about: About::Flavours, name, file: "", source: "", outcome, time, cases }
 }
 
@@ -198,7 +198,7 @@ fn of_difference(difference: &FlavourDifference) -> CheckWords<'_> {
         outcome: Outcome::Mismatched,
         expected: or_nothing(difference.first.as_deref()),
         observed: or_nothing(difference.second.as_deref()),
-        why: "iptables-nft and iptables-legacy do not do the same",
+        why: "iptables-nft and iptables-legacy differ",
         place: None,
         row: None,
         patch: None,

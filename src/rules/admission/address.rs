@@ -20,7 +20,7 @@ pub fn admit(family: Family, line: &CommandLine<'_>) -> Result<(), InputError> {
         let Some(value) = glued.or(after.map(|word| word.text.as_str())) else { continue };
         if !value.contains(char::is_whitespace) && !value.split(',').all(|one| is_number(family, one)) {
             let span = if glued.is_some() { word.span.clone() } else { after.map_or(0..0, |word| word.span.clone()) };
-            let problem = format!("{value} is no {family} address, and names of hosts and networks are refused");
+            let problem = format!("{value} is not an {family} address, and names of hosts and networks are refused");
             return Err(line.error(
                 span,
                 problem,

@@ -123,12 +123,12 @@ pub const REFUSED: &[(&str, &str)] = &[
         "IDLETIMER",
         "timers with the same label are one timer in the whole machine, so it would restart that of the host",
     ),
-    ("LED", "it drives the lamps of the machine"),
+    ("LED", "it drives the LEDs of the machine"),
     ("SECMARK", "security labels are those of the machine's policy, and a wrong one writes to the machine's log"),
     ("ULOG", "Linux has removed it, and nothing was measured"),
     ("ipvs", "it was not measured"),
     ("nfacct", "a missing counter writes to the machine's log"),
-    ("osf", "the fingerprints that it asks for are those of the whole machine"),
+    ("osf", "its fingerprints are shared by the whole machine"),
 ];
 
 /// Options of admitted extensions that are refused: the extension, the option, its shortest form, and the reason.
@@ -151,7 +151,7 @@ pub fn admit(terms: Terms, line: &CommandLine<'_>) -> Result<(), InputError> {
             return Err(line.error(
                 span,
                 problem,
-                "only what is proved to stay within the lab is loaded: see docs/limits.md",
+                "only extensions that are proved to stay within the lab are loaded: see docs/limits.md",
             ));
         }
     }
@@ -168,7 +168,7 @@ fn refused(terms: Terms, line: &CommandLine<'_>, extension: &Named) -> Extension
         return refusal(reason);
     }
     if name == "physdev" && !terms.bridge_filter {
-        return refusal("it would load br_netfilter, and the machine's own rules would see bridged packets");
+        return refusal("it would load br_netfilter, which makes bridged packets pass the machine's own rules");
     }
     if *by == By::Jump && TARGETS.contains(&name.as_str()) && line.chains.contains(name) {
         return refusal("a chain of this table has the name of a target");
@@ -179,7 +179,7 @@ fn refused(terms: Terms, line: &CommandLine<'_>, extension: &Named) -> Extension
     };
     match by {
         _ if is_admitted => None,
-        By::Match => refusal("it is no match that scanlab knows to be harmless"),
+        By::Match => refusal("scanlab does not know this match to be harmless"),
         By::Jump => refusal("it is neither a chain of this table nor a target that scanlab knows to be harmless"),
     }
 }

@@ -150,7 +150,7 @@ fn unclear(line: &CommandLine<'_>) -> Result<(), InputError> {
     let renames = line.command('E', "rename-chain", 3).or(line.command('R', "replace", 3));
     let Some(word) = renames.or(line.deletion().filter(|_| line.adds())) else { return Ok(()) };
     let problem = format!("{} is refused here: the text would not show which rules are loaded", word.text);
-    Err(line.error(word.span.clone(), problem, "write the rules as they are to be, as iptables-save does"))
+    Err(line.error(word.span.clone(), problem, "write the final rules, as iptables-save does"))
 }
 
 /// A table up to the next one, parsed separately: iptables-restore empties a table that is declared again, but its

@@ -19,7 +19,7 @@ pub fn admit(limits: Limits, ruleset: &Source, lines: &[CommandLine<'_>]) -> Res
         total = total.saturating_add(bytes.saturating_mul(line.rules as u64));
         if total > limits.bytes {
             let problem = format!(
-                "this ruleset asks for more than {} MiB of kernel memory; {blame} asks for {bytes} bytes",
+                "this ruleset needs more than {} MiB of kernel memory; {blame} needs {bytes} bytes",
                 limits.bytes >> 20
             );
             return Err(line.error(line.span(), problem, RAISE));

@@ -229,7 +229,7 @@ fn the_place_is_shown() {
     2 | [0:0] -A INPUT -p tcp -j IDLETIMER --timeout 9 --label x
       |                       ^^^^^^^^^^^^
       |
-      = help: only what is proved to stay within the lab is loaded: see docs/limits.md
+      = help: only extensions that are proved to stay within the lab are loaded: see docs/limits.md
     ");
     let ruleset = source(format!("*filter\n:INPUT ACCEPT [0:0]\n{}\nCOMMIT\n", nested(20, 6)));
     insta::assert_snapshot!(TERMS.admit(Family::Ipv4, &ruleset).unwrap_err(), @r"

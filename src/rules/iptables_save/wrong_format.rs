@@ -17,20 +17,21 @@ pub fn hint(text: &str) -> Option<&'static str> {
         .or_else(|| of(any(is_of_shell), SHELL))
 }
 
-const BYTE_ORDER_MARK: &str = r"it begins with a byte order mark, which editors of Windows write: `sed -i '1s/^\xef\xbb\xbf//' FILE` takes it away";
-const LINE_ENDS: &str = r"its lines end as on Windows, with CR LF: `sed -i 's/\r$//' FILE` makes them end with LF";
-const NFT: &str = "this is a ruleset of nft(8), and what is read here is what iptables-save(8) prints: rules that iptables-nft \
-                   made can be had from `iptables-save`, others cannot be tried";
+const BYTE_ORDER_MARK: &str = r"it begins with a byte order mark, which Windows editors write; remove it with `sed \
+                                -i '1s/^\xef\xbb\xbf//' FILE`";
+const LINE_ENDS: &str = r"its lines have Windows line ends (CR LF); convert them with `sed -i 's/\r$//' FILE`";
+const NFT: &str = "this is an nft(8) ruleset; scanlab reads the output of iptables-save(8). `iptables-save` prints \
+                   the rules of iptables-nft; other nft rules cannot be tested";
 const LIST: &str =
-    "this is what `iptables -L` prints, which leaves out half of a rule; `iptables-save` prints all of it";
-const UFW: &str = "this is what `ufw status` prints, which leaves out how ufw does it; `iptables-save` and `ip6tables-save` \
-                   print the rules that ufw loaded";
-const DASH_S: &str = "this is what `iptables -S` prints, which names no table; `iptables-save` prints all tables, each from \
-                      `*filter` to COMMIT";
+    "this is the output of `iptables -L`, which leaves out parts of the rules; use the output of `iptables-save`";
+const UFW: &str = "this is the output of `ufw status`, which does not show the rules; use the output of \
+                   `iptables-save` and `ip6tables-save`";
+const DASH_S: &str = "this is the output of `iptables -S`, which names no table; use `iptables-save`, which prints \
+                      all tables, each from `*filter` to COMMIT";
 const NO_COMMIT: &str = "every table ends with a line COMMIT, before the next one begins and at the end of the file";
 const OUTSIDE: &str = "a rule belongs between the `*filter` of its table and COMMIT";
-const SHELL: &str = "this is a shell script, and what is read here is what iptables-save(8) prints: \
-                     `unshare --net sh -c 'sh FILE; iptables-save' > rules.v4` has it do so in a namespace of its own";
+const SHELL: &str = "this is a shell script; scanlab reads the output of iptables-save(8). `unshare --net sh -c 'sh \
+                     FILE; iptables-save' > rules.v4` runs it in a namespace of its own and saves its rules";
 
 /// `table ip filter {`, `add rule ip filter input drop`, `flush ruleset`; see nft(8).
 fn is_of_nft(words: &[&str]) -> bool {

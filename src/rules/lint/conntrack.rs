@@ -51,7 +51,7 @@ fn matches_invalid(clause: &Clause) -> Option<bool> {
 fn in_other_state(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     let clause = rule.clauses.iter().find(|clause| matches_invalid(clause) == Some(false))?;
     let message = format!(
-        "this rule never matches: conntrack calls packets with such flags INVALID, and it asks for `{}`",
+        "this rule never matches: conntrack calls packets with such flags INVALID, and the rule requires `{}`",
         &rule.text[clause.span.clone()]
     );
     Some(LintFinding::new(FindingKind::ScanInOtherState, listing, rule.line, message).fix(rule.without(clause)))
@@ -59,7 +59,7 @@ fn in_other_state(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
 
 fn behind_invalid(listing: &Listing, rule: &Rule, deciding: &Rule) -> Option<LintFinding> {
     let message = format!(
-        "this rule never matches: conntrack calls packets with such flags INVALID, and line {} has taken them",
+        "this rule never matches: conntrack calls packets with such flags INVALID, and line {} matches them first",
         deciding.line
     );
     Some(

@@ -23,7 +23,7 @@ fn no_loopback(listing: &Listing, filter: &Table) -> Option<LintFinding> {
     let packets =
         [SYN_TO_NOWHERE, DATAGRAM_TO_NOWHERE].map(|content| packet(listing.family, "lo", host, host, content));
     let line = packets.iter().find_map(|packet| denied(filter, packet))?;
-    let message = "the host cannot talk to itself: this denies what comes from `lo`";
+    let message = "this denies packets from `lo`: the host cannot reach itself";
     let finding = LintFinding::new(FindingKind::NoLoopback, listing, line, message);
     Some(finding.fix("-A INPUT -i lo -j ACCEPT, as the first rule"))
 }
@@ -34,7 +34,7 @@ fn no_established(listing: &Listing, filter: &Table) -> Option<LintFinding> {
         ..packet(listing.family, &interface, documentation_address(listing.family), host, ANSWER)
     };
     let line = denied_wherever_it_arrives(listing, filter, established)?;
-    let message = "this denies the answers to what the host asks for, and all but the first packet of a connection";
+    let message = "this denies answers to the host's own requests, and all but the first packet of each connection";
     let finding = LintFinding::new(FindingKind::NoEstablished, listing, line, message);
     Some(finding.fix("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, before the rules that deny"))
 }
@@ -69,7 +69,10 @@ fn no_neighbours(listing: &Listing, filter: &Table) -> Option<LintFinding> {
         FindingKind::NoNeighbours,
         listing,
         *line,
-        format!("this denies ICMPv6 {}: without neighbours even an accepted port is dead", names.join(", ")),
+        format!(
+            "this denies ICMPv6 {}: without neighbour discovery even an accepted port cannot be reached",
+            names.join(", ")
+        ),
     );
     let fix = lost.iter().map(|(_, kind, _)| format!("-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j ACCEPT"));
     Some(finding.fix(format!("before the rules that deny: {}", fix.collect::<Vec<_>>().join("; "))))

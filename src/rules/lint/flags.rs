@@ -26,7 +26,7 @@ fn all_flags(listing: &Listing) -> Vec<LintFinding> {
     };
     let finding = |rule: &Rule| {
         let clause = all(rule).filter(|_| !other || speaks_of_xmas(rule))?;
-        let message = "`ALL ALL` never matches a Xmas scan: nmap -sX sets FIN, PSH and URG only";
+        let message = "`ALL ALL` never matches an Xmas scan: nmap -sX sets FIN, PSH and URG only";
         let fix = rule.with(&clause, "--tcp-flags ALL FIN,PSH,URG");
         Some(LintFinding::new(FindingKind::XmasAllFlags, listing, rule.line, message).fix(fix))
     };

@@ -21,7 +21,7 @@ fn without_limit(rule: &Rule) -> Option<String> {
     let limit = rule.clauses.iter().find(|clause| clause.module.as_deref() == Some("limit"));
     match limit {
         Some(limit) => Some(rule.without(limit)),
-        None => Some("take `-m limit` out".to_owned()),
+        None => Some("remove `-m limit`".to_owned()),
     }
 }
 
@@ -35,7 +35,7 @@ fn before_match(listing: &Listing, rule: &Rule) -> Option<LintFinding> {
     };
     let clause = rule.clauses.iter().find(later)?;
     let match_text = &rule.text[clause.span.clone()];
-    let message = format!("the limit is asked before `{match_text}`: packets that fail that one use it up, too");
+    let message = format!("the limit comes before `{match_text}`: packets that do not match that also use it up");
     let finding = LintFinding::new(FindingKind::LimitBeforeMatch, listing, rule.line, message);
     Some(finding.fix(format!("write `-m limit` and its options after `{match_text}`, right before `-j`")))
 }

@@ -18,8 +18,11 @@ fn dead_logs(listing: &Listing, chain: &Chain) -> Vec<LintFinding> {
         let mut before = verdicts.iter().take_while(|(at, _)| *at < number);
         let (_, verdict) = before.find(|(_, verdict)| leaves_nothing_for(verdict, log))?;
         let name = verdict.target.as_ref().map_or("", |target| target.name.as_str());
-        let message =
-            format!("no packet reaches this rule: all that it asks for has met {name} in line {}", verdict.line);
+        let message = format!(
+            "no packet reaches this rule: {name} in line {} comes first for all packets that it could \
+                     match",
+            verdict.line
+        );
         let finding = LintFinding::new(FindingKind::LogAfterVerdict, listing, log.line, message);
         Some(finding.fix(format!("move it before line {}", verdict.line)))
     };

@@ -85,7 +85,7 @@ pub enum FindingKind {
     TableTwice,
     /// A chain that is declared a second time in its table.
     ChainTwice,
-    /// The host cannot talk to itself.
+    /// The host cannot reach itself over loopback.
     NoLoopback,
     /// Answers to the host, and the rest of every connection, are denied.
     NoEstablished,

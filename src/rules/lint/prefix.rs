@@ -23,7 +23,7 @@ fn too_long(listing: &Listing, rule: &Rule, written: &str, kept: &str) -> Option
 
 /// The kernel puts no separator between the prefix and `IN=` (`nf_log_dump_packet_common`).
 fn without_blank(listing: &Listing, rule: &Rule, kept: &str) -> Option<LintFinding> {
-    let message = format!("this log prefix has no blank at its end: the line begins with `{kept}IN=`");
+    let message = format!("this log prefix has no space at its end: the line begins with `{kept}IN=`");
     let finding = || LintFinding::new(FindingKind::PrefixWithoutBlank, listing, rule.line, message);
     let glued = !kept.is_empty() && !kept.ends_with(' ');
     glued.then(|| finding().fix(with_prefix(rule, &shortened(kept))))

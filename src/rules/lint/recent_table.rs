@@ -25,7 +25,8 @@ fn finding(v4: &Listing, v6: &Listing, maker: &Rule, rule: &Rule, table: &str) -
         None => "no mask: whole addresses of both families count".to_owned(),
     };
     let message = format!(
-        "both families share the table {table} of xt_recent: {file}:{line}, which is loaded first, makes it, with {counts}"
+        "both families share the table {table} of xt_recent: {file}:{line}, which is loaded first, creates it, with \
+         {counts}"
     );
     let fix = format!("give the rules for IPv6 a table of their own: --name {table}6");
     LintFinding::new(FindingKind::RecentShared, v6, rule.line, message).fix(fix)

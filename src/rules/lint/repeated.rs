@@ -39,8 +39,8 @@ fn table(listing: &Listing, line: usize, first: usize, name: &str) -> LintFindin
 /// refuses the file. The last policy of a built-in chain counts.
 fn chain(listing: &Listing, line: usize, first: usize, name: &str) -> LintFinding {
     let message = format!(
-        "chain {name} is declared a second time, after line {first}: the last policy counts, and a chain of one's own loses \
-         the rules that it has so far"
+        "chain {name} is declared a second time, after line {first}: the last policy counts, and a user-defined \
+         chain loses its earlier rules"
     );
     LintFinding::new(FindingKind::ChainTwice, listing, line, message).fix("delete this line")
 }

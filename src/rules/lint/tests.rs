@@ -48,7 +48,7 @@ fn log_prefixes_are_kept_short_and_end_in_a_blank() {
 -A INPUT -j LOG"#), @r#"
     rules.v4:2: prefix-too-long: this log prefix is 32 bytes long, and the kernel keeps 29: `PORTSCAN DETECTED FROM OUTSID`
       = -A INPUT -p tcp -j LOG --log-prefix "PORTSCAN DETECTED FROM OUTSI " --log-level 7
-    rules.v4:3: prefix-without-blank: this log prefix has no blank at its end: the line begins with `SCAN:IN=`
+    rules.v4:3: prefix-without-blank: this log prefix has no space at its end: the line begins with `SCAN:IN=`
       = -A INPUT -j LOG --log-prefix "SCAN: "
     "#);
 }
@@ -60,13 +60,13 @@ fn typography_is_found_outside_of_quotes() {
 -A INPUT -j LOG --log-prefix \"\u{201c}x\u{201d} \u{2013} \"
 # \u{2013}dport
 -A INPUT -ieth0 -j DROP"), @r#"
-    rules.v4:2: typography: `–` (U+2013) means nothing to iptables: it is a part of the word
+    rules.v4:2: typography: `–` (U+2013) has no meaning for iptables: it is part of the word
       = -A INPUT -p tcp --dport 22 -j ACCEPT
-    rules.v4:3: prefix-without-blank: this log prefix has no blank at its end: the line begins with `“x”IN=`
+    rules.v4:3: prefix-without-blank: this log prefix has no space at its end: the line begins with `“x”IN=`
       = -A INPUT -j LOG --log-prefix "“x” "
-    rules.v4:3: typography: `“` (U+201C) means nothing to iptables: it is a part of the word
+    rules.v4:3: typography: `“` (U+201C) has no meaning for iptables: it is part of the word
       = -A INPUT -j LOG --log-prefix "x"
-    rules.v4:6: glued-interface: iptables takes `-ieth0` for the name of the interface: no packet comes from there
+    rules.v4:6: glued-interface: iptables reads `-ieth0` as the name of the interface: no packet comes from there
       = -A INPUT -i eth0 -j DROP
     "#);
 }
@@ -74,7 +74,7 @@ fn typography_is_found_outside_of_quotes() {
 #[test]
 fn chain_declared_twice_after_a_blank_is_reported() {
     insta::assert_snapshot!(v4(": \u{e9}t\u{e9} - [0:0]\n:\u{e9}t\u{e9} -"), @r"
-    rules.v4:3: chain-twice: chain été is declared a second time, after line 2: the last policy counts, and a chain of one's own loses the rules that it has so far
+    rules.v4:3: chain-twice: chain été is declared a second time, after line 2: the last policy counts, and a user-defined chain loses its earlier rules
       = delete this line
     ");
 }
@@ -86,10 +86,10 @@ fn interface_names_that_no_interface_has_are_reported() {
 -A OUTPUT -o eth0:1 -j DROP
 -A INPUT -i eth* -j DROP
 -A OUTPUT ! -o * -j DROP"), @r"
-    rules.v4:2: interface-alias: `eth0:1` is an address of `eth0` and no interface: no packet comes from there
+    rules.v4:2: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet comes from there
       = write `-i eth0`, and `-d` with the address of `eth0:1`
-    rules.v4:3: interface-alias: `eth0:1` is an address of `eth0` and no interface: no packet comes from there
-    rules.v4:4: interface-alias: `eth0:1` is an address of `eth0` and no interface: no packet leaves by it
+    rules.v4:3: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet comes from there
+    rules.v4:4: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet leaves by it
       = write `-o eth0`, and `-s` with the address of `eth0:1`
     rules.v4:5: interface-wildcard: the `*` of `eth*` is a character to iptables, whose wildcard is `+`: no packet comes from there
       = -A INPUT -i eth+ -j DROP
@@ -108,10 +108,10 @@ fn what_the_moment_decides_is_told() {
 -A INPUT -m statistic --mode random --probability 0.5 -j LOG
 -A INPUT -m connbytes --connbytes 1000: --connbytes-mode bytes --connbytes-dir both -j DROP
 -A INPUT -m limit -j ACCEPT"), @r"
-    rules.v4:2: of-the-moment: `-m time`: this rule applies at some times only; what a run finds holds for its moment
-    rules.v4:3: of-the-moment: `-m quota`: this rule applies until so many bytes have passed; what a run finds holds for its moment
-    rules.v4:4: of-the-moment: `-m statistic`: chance, or how many packets came before, decides whether this rule applies; what a run finds holds for its moment
-    rules.v4:5: of-the-moment: `-m connbytes`: how much a connection has carried so far decides whether this rule applies; what a run finds holds for its moment
+    rules.v4:2: of-the-moment: `-m time`: this rule applies at some times only; the results of a run hold for its moment
+    rules.v4:3: of-the-moment: `-m quota`: this rule applies until a number of bytes have passed; the results of a run hold for its moment
+    rules.v4:4: of-the-moment: `-m statistic`: chance, or the number of earlier packets, decides whether this rule applies; the results of a run hold for its moment
+    rules.v4:5: of-the-moment: `-m connbytes`: the amount of data in the connection so far decides whether this rule applies; the results of a run hold for its moment
     ");
 }
 
@@ -124,8 +124,8 @@ fn limits_belong_on_log_only_and_behind_all_else() {
     rules.v4:2: limit-on-deny: packet 10 is over the limit and passes this DROP
       = -A INPUT -p tcp -m tcp --dport 22 -j DROP
     rules.v4:3: limit-on-deny: packet 6 is over the limit and passes this REJECT
-      = take `-m limit` out
-    rules.v4:4: limit-before-match: the limit is asked before `--dport 22`: packets that fail that one use it up, too
+      = remove `-m limit`
+    rules.v4:4: limit-before-match: the limit comes before `--dport 22`: packets that do not match that also use it up
       = write `-m limit` and its options after `--dport 22`, right before `-j`
     ");
 }
@@ -136,11 +136,11 @@ fn xmas_is_three_flags_and_a_syn_opens_every_connection() {
 -A INPUT -p tcp --syn -m comment --comment "SYN scan" -j DROP
 -A INPUT -i lo -j ACCEPT
 -A INPUT -p tcp --dport 22 -m state --state NEW -j ACCEPT"#), @r#"
-    rules.v4:2: xmas-all-flags: `ALL ALL` never matches a Xmas scan: nmap -sX sets FIN, PSH and URG only
+    rules.v4:2: xmas-all-flags: `ALL ALL` never matches an Xmas scan: nmap -sX sets FIN, PSH and URG only
       = -A INPUT -p tcp --tcp-flags ALL FIN,PSH,URG -j LOG --log-prefix "XMAS: "
     rules.v4:3: syn-before-accept: every connection begins with such a packet: this rule denies it before line 5 accepts it
       = move it after line 5, and after all other rules that accept connections
-    rules.v4:3: no-loopback: the host cannot talk to itself: this denies what comes from `lo`
+    rules.v4:3: no-loopback: this denies packets from `lo`: the host cannot reach itself
       = -A INPUT -i lo -j ACCEPT, as the first rule
     "#);
 }
@@ -158,9 +158,9 @@ fn impossible_packets_are_invalid_to_conntrack() {
     insta::assert_snapshot!(v4(r#"-A INPUT -m state --state INVALID -j DROP
 -A INPUT -p tcp --tcp-flags ALL NONE -j LOG --log-prefix "NULL: "
 -A INPUT -p tcp --tcp-flags ALL FIN -m state --state NEW -j LOG --log-prefix "FIN: ""#), @r#"
-    rules.v4:3: scan-after-invalid: this rule never matches: conntrack calls packets with such flags INVALID, and line 2 has taken them
+    rules.v4:3: scan-after-invalid: this rule never matches: conntrack calls packets with such flags INVALID, and line 2 matches them first
       = move it before line 2
-    rules.v4:4: scan-in-other-state: this rule never matches: conntrack calls packets with such flags INVALID, and it asks for `--state NEW`
+    rules.v4:4: scan-in-other-state: this rule never matches: conntrack calls packets with such flags INVALID, and the rule requires `--state NEW`
       = -A INPUT -p tcp --tcp-flags ALL FIN -j LOG --log-prefix "FIN: "
     "#);
     for rule in [
@@ -182,7 +182,7 @@ fn impossible_packets_are_invalid_to_conntrack() {
 fn a_log_behind_a_verdict_on_the_same_packets_is_dead() {
     insta::assert_snapshot!(v4(r#"-A INPUT -p tcp --dport 22 -j ACCEPT
 -A INPUT -p tcp --dport 22 -m limit --limit 5/min -j LOG --log-prefix "SSH: ""#), @r"
-    rules.v4:3: log-after-verdict: no packet reaches this rule: all that it asks for has met ACCEPT in line 2
+    rules.v4:3: log-after-verdict: no packet reaches this rule: ACCEPT in line  comes first for all packets that it could match2
       = move it before line 2
     ");
     for rule in [
@@ -198,9 +198,9 @@ fn a_log_behind_a_verdict_on_the_same_packets_is_dead() {
 #[test]
 fn a_default_deny_leaves_loopback_and_established_connections_alone() {
     insta::assert_snapshot!(v4(":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -m state --state NEW -j ACCEPT"), @r"
-    rules.v4:2: no-loopback: the host cannot talk to itself: this denies what comes from `lo`
+    rules.v4:2: no-loopback: this denies packets from `lo`: the host cannot reach itself
       = -A INPUT -i lo -j ACCEPT, as the first rule
-    rules.v4:2: no-established: this denies the answers to what the host asks for, and all but the first packet of a connection
+    rules.v4:2: no-established: this denies answers to the host's own requests, and all but the first packet of each connection
       = -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, before the rules that deny
     ");
     for rules in [
@@ -222,7 +222,7 @@ fn a_default_deny_leaves_loopback_and_established_connections_alone() {
 fn a_default_deny_leaves_neighbour_discovery_alone() {
     let rules = ":INPUT DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT -m state --state ESTABLISHED -j ACCEPT";
     insta::assert_snapshot!(v6(&format!("{rules}\n-A INPUT -p icmpv6 --icmpv6-type 135 -j ACCEPT")), @r"
-    rules.v6:2: no-neighbours: this denies ICMPv6 133 (router solicitation), 134 (router advertisement), 136 (neighbour advertisement): without neighbours even an accepted port is dead
+    rules.v6:2: no-neighbours: this denies ICMPv6 133 (router solicitation), 134 (router advertisement), 136 (neighbour advertisement): without neighbour discovery even an accepted port cannot be reached
       = before the rules that deny: -A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 133 -j ACCEPT; -A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 134 -j ACCEPT; -A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 136 -j ACCEPT
     ");
     assert_eq!(v6(&format!("{rules}\n-A INPUT -p ipv6-icmp -j ACCEPT")), "");
@@ -233,7 +233,7 @@ fn a_default_deny_leaves_neighbour_discovery_alone() {
 fn ipv4_alone_leaves_ipv6_open() {
     let v4 = listing(Family::Ipv4, "-A INPUT -p tcp --dport 22 -j DROP");
     insta::assert_snapshot!(shown(&lint(Some(&v4), None)), @r"
-    rules.v4:1: no-ipv6: these rules see no IPv6, and there are none for it: whatever they deny comes in over IPv6
+    rules.v4:1: no-ipv6: these rules are for IPv4 only, and there are none for IPv6: everything that they deny is accepted over IPv6
       = write the same rules for ip6tables-restore
     ");
     assert_eq!(lint(Some(&listing(Family::Ipv4, ":INPUT ACCEPT")), None), []);
@@ -309,7 +309,7 @@ fn a_finding_has_one_name_in_text_and_in_json() {
       "rule": "prefix-without-blank",
       "file": "rules.v4",
       "line": 2,
-      "message": "this log prefix has no blank at its end: the line begins with `xIN=`",
+      "message": "this log prefix has no space at its end: the line begins with `xIN=`",
       "fix": "-A INPUT -j LOG --log-prefix \"x \""
     }
     "#);
@@ -336,9 +336,9 @@ proptest::proptest! {
 #[test]
 fn a_log_that_nothing_limits_is_found() {
     insta::assert_snapshot!(unlimited("-A INPUT -p tcp --dport 22 -m limit --limit 5/min -j LOG --log-prefix \"SSH: \"\n-A INPUT -p tcp -j LOGS\n-A INPUT -j LOG --log-prefix \"all: \"\n:LOGS -\n-A LOGS -p tcp --dport 80 -j LOG --log-prefix \"web: \""), @r#"
-    rules.v4:4: unlimited-log: nothing limits these lines: one scan of 1,000 ports writes 1,000 lines
+    rules.v4:4: unlimited-log: these lines have no limit: one scan of 1,000 ports writes 1,000 lines
       = -A INPUT -m limit --limit 5/min --limit-burst 5 -j LOG --log-prefix "all: "
-    rules.v4:6: unlimited-log: nothing limits these lines: whoever sends 1,000 packets to these ports writes 1,000 lines
+    rules.v4:6: unlimited-log: these lines have no limit: 1,000 packets to these ports write 1,000 lines
       = -A LOGS -p tcp --dport 80 -m limit --limit 5/min --limit-burst 5 -j LOG --log-prefix "web: "
     "#);
     for rules in [

@@ -23,7 +23,8 @@ fn is_used(chain: &Chain) -> bool {
 }
 
 fn no_ipv6(v4: &Listing, filter: &Table) -> LintFinding {
-    let message = "these rules see no IPv6, and there are none for it: whatever they deny comes in over IPv6";
+    let message = "these rules are for IPv4 only, and there are none for IPv6: everything that they deny is accepted \
+                   over IPv6";
     LintFinding::new(FindingKind::NoIpv6, v4, filter.line, message).fix("write the same rules for ip6tables-restore")
 }
 

@@ -13,7 +13,7 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
 fn odd_character(listing: &Listing, number: usize, line: &str) -> Option<LintFinding> {
     let (_, odd, _) = characters(line).find(|(_, c, quoted)| !quoted && plain(*c).is_some())?;
     let shown = odd.escape_debug();
-    let message = format!("`{shown}` (U+{:04X}) means nothing to iptables: it is a part of the word", u32::from(odd));
+    let message = format!("`{shown}` (U+{:04X}) has no meaning for iptables: it is part of the word", u32::from(odd));
     Some(LintFinding::new(FindingKind::Typography, listing, number, message).fix(in_ascii(line.trim_end())))
 }
 

@@ -16,8 +16,8 @@ pub(super) fn check(listing: &Listing) -> Vec<LintFinding> {
 
 fn finding(listing: &Listing, rule: &Rule) -> LintFinding {
     let message = match rule.clauses.iter().any(|clause| matches!(clause.ask, Match::DestinationPorts(_))) {
-        true => "nothing limits these lines: whoever sends 1,000 packets to these ports writes 1,000 lines",
-        false => "nothing limits these lines: one scan of 1,000 ports writes 1,000 lines",
+        true => "these lines have no limit: 1,000 packets to these ports write 1,000 lines",
+        false => "these lines have no limit: one scan of 1,000 ports writes 1,000 lines",
     };
     let target = rule.target.as_ref().and_then(|target| rule.text.get(target.span.clone())).unwrap_or("-j LOG");
     let limited = rule.with_target(&format!("-m limit --limit 5/min --limit-burst 5 {target}"));

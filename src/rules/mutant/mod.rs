@@ -57,7 +57,7 @@ pub struct Mutant {
     /// The edits of the original.
     pub edits: Vec<Edit>,
     /// The reason why no packet can show a difference, if the text alone proves it: then a scenario need not notice the
-    /// mutant. `None` if it has to be measured.
+    /// mutant. `None` if it must be measured.
     pub equivalent: Option<&'static str>,
 }
 

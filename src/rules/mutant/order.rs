@@ -15,7 +15,7 @@ pub fn swap(site: &MutationSite<'_>) -> Vec<Draft> {
         return Vec::new();
     }
     let edits = vec![Edit::Move { line: lower, before: upper }];
-    let what = format!("changes places with line {lower}");
+    let what = format!("is swapped with line {lower}");
     vec![Draft::new(what, edits).equivalent(equivalent::swapped(site.rule, next))]
 }
 

@@ -16,5 +16,5 @@ pub fn delete(site: &MutationSite<'_>) -> Vec<Draft> {
 /// Duplicates the rule.
 pub fn duplicate(site: &MutationSite<'_>) -> Vec<Draft> {
     let again = Edit::InsertBefore { line: site.rule.line + 1, text: site.rule.text.clone() };
-    vec![Draft::new("the rule is there twice", vec![again]).equivalent(equivalent::twice(site.rule))]
+    vec![Draft::new("the rule is duplicated", vec![again]).equivalent(equivalent::twice(site.rule))]
 }

@@ -63,7 +63,7 @@ pub(super) fn parse(source: &Source, format: VendorFileFormat) -> Result<PrefixE
         VendorFileFormat::Nmap => parse_nmap(source),
     }?;
     if entries.0.is_empty() {
-        let problem = format!("{} names no vendor", source.name.display());
+        let problem = format!("{} has no vendor", source.name.display());
         return Err(InputError::new(problem, "give the IEEE's oui.txt or oui.csv, or a file like nmap-mac-prefixes"));
     }
     Ok(entries)

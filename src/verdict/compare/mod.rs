@@ -281,7 +281,7 @@ fn log_difference(expected: &CheckFacts, observed: &CheckFacts) -> &'static str 
         prefixes
     };
     match (sorted(expected), sorted(observed)) {
-        (expected, observed) if expected == observed => "the log lines come in another order",
+        (expected, observed) if expected == observed => "the order of the log lines differs",
         (expected, observed) if expected.len().max(observed.len()) > 1 => "the log lines differ",
         _ => "the log line differs",
     }
@@ -339,7 +339,9 @@ fn apply(row: &KnownRow, check: &mut Check) {
             (Outcome::Mismatched, why)
         }
         Outcome::Mismatched if is_as_known(row, check) => (Outcome::Known, row.because.clone()),
-        Outcome::Mismatched => (Outcome::Mismatched, format!("{}; line {} knows another", check.why, row.line)),
+        Outcome::Mismatched => {
+            (Outcome::Mismatched, format!("{}; line {} expects another as known", check.why, row.line))
+        }
         outcome => (outcome, check.why.clone()),
     };
 }
@@ -354,7 +356,7 @@ fn is_as_known(row: &KnownRow, check: &Check) -> bool {
 fn speaks_of_nothing(scenario: &Scenario, row: &KnownRow) -> Error {
     let span = scenario.source.span_of_line(row.line);
     let hint = "name a scan, port and family, or a packet, that this scenario checks";
-    scenario.source.error(span, "this row speaks of no check of the scenario", hint).into()
+    scenario.source.error(span, "this row matches no check of the scenario", hint).into()
 }
 
 /// Sets the scenario's line of each check: that of the `[[known]]` row, else of the last `[[expect]]` row that selects

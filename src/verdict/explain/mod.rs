@@ -99,8 +99,10 @@ pub fn explain_packet<'a>(
 /// The explanation for a scan in a family without a ruleset; `None` for a check that is no scan.
 pub fn without_ruleset(check: &Check) -> Option<Explanation> {
     check.subject.technique()?;
-    let words =
-        format!("no ruleset is given for {}: whatever listens is open to all, and nothing is logged", check.family?);
+    let words = format!(
+        "no ruleset is given for {}: every listening port is open to all, and nothing is logged",
+        check.family?
+    );
     Some(Explanation { cause: Cause::NoRuleset, took: None, meant: None, words, patch: None })
 }
 

@@ -63,20 +63,17 @@ impl SentenceWriter<'_> {
             Cause::OtherOrder => self.order(),
             Cause::LoggedTwice if !self.finding.writers.is_empty() => self.writers(),
             Cause::LoggedTwice => {
-                format!("{meant} logs the {}, and {} logs it once more", self.packet(), self.deciding_rule())
+                format!("{meant} logs the {}, and {} logs it again", self.packet(), self.deciding_rule())
             }
             Cause::Reject => {
-                format!(
-                    "{took} the {}: it does not get in, but the sender gets an answer, and none was expected",
-                    self.packet()
-                )
+                format!("{took} the {}: the sender gets an answer, and none was expected", self.packet())
             }
             Cause::LimitSpent => {
-                format!("{meant} fits, but its limit ({}) is used up; {took} the {}", self.limit(), self.packet())
+                format!("{meant} matches, but its limit ({}) is used up; {took} the {}", self.limit(), self.packet())
             }
             Cause::LimitFirst => format!(
-                "{meant} asks for its limit ({}) before its other matches: every packet that reaches the rule uses it up, \
-                 whether the other matches fit or not{}",
+                "{meant} checks its limit ({}) before its other matches: every packet that reaches the rule uses it \
+                 up, whether the other matches fit or not{}",
                 self.limit(),
                 self.left()
             ),
@@ -92,7 +89,7 @@ impl SentenceWriter<'_> {
             Cause::OtherPrefix => self.prefix(),
             Cause::ChainNotReached => self.not_reached(),
             Cause::AnswerTaken => {
-                format!("the {} is let in, but {took} the host's answer on its way out", self.packet())
+                format!("the {} is accepted, but {took} the host's answer on its way out", self.packet())
             }
             Cause::FollowupTaken => self.followup(),
             Cause::NotListening => {
@@ -166,7 +163,7 @@ impl SentenceWriter<'_> {
             Some(deciding) if self.is_invalid() && matches_state(deciding, ConntrackState::Invalid) => {
                 format!(", since it matches every packet that conntrack calls INVALID, such as every {}", self.packet())
             }
-            Some(deciding) if matches_port_alone(deciding) => ", since the port is all that it asks for".to_owned(),
+            Some(deciding) if matches_port_alone(deciding) => ", since it matches on the port alone".to_owned(),
             _ => String::new(),
         }
     }
@@ -198,9 +195,9 @@ impl SentenceWriter<'_> {
         match self.finding.refusal() {
             Some((placed, clause)) => {
                 let text = placed.rule.text.get(clause.span.clone()).unwrap_or_default();
-                format!("`{text}` of {} does not fit this {}{}", self.place(placed), self.packet(), self.but(clause))
+                format!("`{text}` of {} does not match this {}{}", self.place(placed), self.packet(), self.but(clause))
             }
-            None => format!("{} of {} does not fit this {}", self.unread(), self.meant(), self.packet()),
+            None => format!("{} of {} does not match this {}", self.unread(), self.meant(), self.packet()),
         }
     }
 
@@ -249,10 +246,10 @@ impl SentenceWriter<'_> {
             None if self.finding.packet.conntrack == Some(ConntrackState::Untracked) => {
                 "which is UNTRACKED, and never ESTABLISHED".to_owned()
             }
-            None => "and no rule accepts what is ESTABLISHED".to_owned(),
+            None => "and no rule accepts ESTABLISHED packets".to_owned(),
         };
         format!(
-            "the {} {}, but {} what follows in the conversation, {carry_on}",
+            "the {} {}, but {} later packets of the connection, {carry_on}",
             self.packet(),
             self.answered(),
             self.took()
@@ -263,7 +260,7 @@ impl SentenceWriter<'_> {
     fn answered(&self) -> String {
         self.finding
             .answered
-            .map_or_else(|| "is let in".to_owned(), |step| format!("is answered by {}", self.name(step)))
+            .map_or_else(|| "is accepted".to_owned(), |step| format!("is answered by {}", self.name(step)))
     }
 
     fn too_broad(&self) -> String {
@@ -273,7 +270,7 @@ impl SentenceWriter<'_> {
                 format!("{} logs the {packet} with {prefix:?}, and no such line was expected", self.deciding_rule())
             }
             ExpectedEffect::KeepOut(_) => format!("{} the {packet}, and no rule drops it", self.took()),
-            _ => format!("{} the {packet}, which should get in", self.took()),
+            _ => format!("{} the {packet}, which should be accepted", self.took()),
         }
     }
 
@@ -362,7 +359,7 @@ impl SentenceWriter<'_> {
     fn no_rule(&self) -> String {
         let (ExpectedEffect::Line { prefix, .. } | ExpectedEffect::Lines { prefix, .. }) = &self.finding.goal else {
             let other_hook = self.other_hook().unwrap_or_default();
-            return format!("no rule lets the {} in: {} it{other_hook}", self.packet(), self.took());
+            return format!("no rule accepts the {}: {} it{other_hook}", self.packet(), self.took());
         };
         let twin = self.scene.twin.and_then(|twin| Some((twin, logs(twin, prefix)?)));
         let elsewhere = twin.map(|(twin, rule)| format!("; {} does, for {}", line_of(twin, rule.line), family(twin)));

@@ -120,7 +120,7 @@ impl<'a> ReachabilityProver<'a> {
     }
 
     fn by_completeness(&self) -> Option<ProverResult> {
-        let incomplete = || not_provable("the ruleset tells more packets apart than a sweep sends");
+        let incomplete = || not_provable("the ruleset distinguishes more packets than a sweep sends");
         (!self.evidence.is_complete).then(incomplete)
     }
 
@@ -134,7 +134,7 @@ impl<'a> ReachabilityProver<'a> {
         Some(match unmet.ask {
             Match::TcpFlags { .. } => dead(Vec::new(), reason::no_such_flags()),
             Match::State(_) if all.iter().all(|one| one.packet.conntrack.is_none()) => {
-                not_provable("this kernel does not tell the states of packets in its traces")
+                not_provable("this kernel does not report conntrack states in its traces")
             }
             _ => not_provable(reason::not_sent(at.rule, unmet)),
         })
@@ -173,7 +173,7 @@ impl<'a> ReachabilityProver<'a> {
             return not_provable(reason::depends_on(rule));
         }
         if untaken && HOOKS.contains(&at.chain) {
-            return not_provable("packets that it asks for came by, and did not match it");
+            return not_provable("packets that it should match reached it, and did not match");
         }
         if in_front.is_empty() {
             return dead(in_front, reason::never_in_chain(at.rule, at.chain));
@@ -257,7 +257,7 @@ fn by_contradiction(rule: &Rule) -> ProverResult {
     if !(0..64).any(fulfils) {
         return dead(Vec::new(), reason::no_such_flags());
     }
-    not_provable("no packet of the sweep is all that it asks for at once")
+    not_provable("no packet of the sweep fulfils all its matches at once")
 }
 
 fn flags(clause: &Clause) -> Option<(u8, u8, bool)> {

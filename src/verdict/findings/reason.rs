@@ -12,7 +12,7 @@ use crate::wire::tcp_flags::TcpFlags;
 pub(super) fn taken(rule: &Rule, packets: &[&Witnessed], deciding_steps: &[(&Step, Option<&Rule>)]) -> String {
     match deciding_steps {
         [(step, deciding)] => taken_by_one(rule, packets, step, *deciding),
-        _ => format!("the union of {} takes every packet first", lines(deciding_steps.iter().map(|(step, _)| *step))),
+        _ => format!("the union of {} matches every packet first", lines(deciding_steps.iter().map(|(step, _)| *step))),
     }
 }
 
@@ -23,7 +23,7 @@ fn taken_by_one(rule: &Rule, packets: &[&Witnessed], step: &Step, deciding: Opti
         None => format!("the policy of {} {verb} its packets before", step.chain),
         Some(deciding) if only(&states) == Some(ConntrackState::Invalid) && matches_invalid(deciding) => {
             let subject = subject(rule);
-            format!("{subject} are INVALID to conntrack, and line {} {verb} what is INVALID", deciding.line)
+            format!("{subject} are INVALID to conntrack, and line {} {verb} INVALID packets", deciding.line)
         }
         Some(deciding) => format!("line {} {verb} {} before", deciding.line, everything(deciding)),
     }
@@ -49,7 +49,7 @@ pub(super) fn nat_does_not_see(rule: &Rule, packets: &[&Witnessed]) -> String {
 
 /// The chain is entered, but never by its packets.
 pub(super) fn never_in_chain(rule: &Rule, chain: &str) -> String {
-    format!("{} never come to chain {chain}", subject(rule))
+    format!("{} never reach chain {chain}", subject(rule))
 }
 
 /// No flags octet matches its `--tcp-flags`.
@@ -59,12 +59,12 @@ pub(super) fn no_such_flags() -> String {
 
 /// conntrack comes after the raw table, where every packet from outside is INVALID to `--state`.
 pub(super) fn no_state_in_raw() -> String {
-    "the raw table is before conntrack: there `--state` takes every packet from outside for INVALID".to_owned()
+    "the raw table is before conntrack: there `--state` sees every packet from outside as INVALID".to_owned()
 }
 
 /// All rules that jump to its chain are dead.
 pub(super) fn through_dead(chain: &str, jump: &Rule, why: &str) -> String {
-    format!("line {} would jump to chain {chain}, and is never reached itself: {why}", jump.line)
+    format!("line {} would jump to chain {chain}, but is never reached itself: {why}", jump.line)
 }
 
 /// A rule that jumps to its chain is not provable.
@@ -81,12 +81,15 @@ pub(super) fn depends_on(rule: &Rule) -> String {
 
 /// As [`depends_on`], with a known match.
 pub(super) fn depends_on_match(rule: &Rule, fields: &str) -> String {
-    format!("what comes here depends on line {}, which asks for more than a sweep can vary: {fields}", rule.line)
+    format!(
+        "which packets reach this rule depends on line {}, with a match that a sweep cannot vary: {fields}",
+        rule.line
+    )
 }
 
 /// No packet that was sent matches one clause.
 pub(super) fn not_sent(rule: &Rule, clause: &Clause) -> String {
-    format!("no packet of the sweep fulfils {}", clause_text(rule, clause))
+    format!("no packet of the sweep matches {}", clause_text(rule, clause))
 }
 
 /// A clause as it is written; an unsupported match with all its options.

@@ -59,7 +59,7 @@ impl RulesetEvidence<'_> {
         match arrivals.found.first() {
             Some((_, region)) => Some(why(&self.sets.space, self.listing, region, reason)),
             None if arrivals.is_all => None,
-            None => Some("the rules before it divide packets into more kinds than are tried".to_owned()),
+            None => Some("the rules before it distinguish more kinds of packets than are tried".to_owned()),
         }
     }
 }

@@ -78,7 +78,7 @@ struct NftRulePlace {
 /// The base chains that iptables does not own.
 fn chains(json: &str, backend: Backend, saved: &[(Family, Source)]) -> std::result::Result<Vec<Other>, String> {
     let ruleset: NftRuleset =
-        serde_json::from_str(json).map_err(|error| format!("the output of nft is no ruleset ({error})"))?;
+        serde_json::from_str(json).map_err(|error| format!("the output of nft is not a ruleset ({error})"))?;
     let rules: Vec<&NftRulePlace> = ruleset.nftables.iter().filter_map(|object| object.rule.as_ref()).collect();
     let is_foreign = |chain: &&NftChain| !(backend == Backend::Nft && chain.is_of_iptables(saved));
     let chains = ruleset.nftables.iter().filter_map(|object| object.chain.as_ref());
@@ -101,7 +101,7 @@ impl NftChain {
             self.policy(),
         );
         let text = match is_idle {
-            true => format!("{name} is not of iptables, and has no rule"),
+            true => format!("{name} is not part of iptables, and has no rule"),
             false => format!(
                 "another firewall filters on this machine: {name} is not of iptables, may drop or accept, and was not \
                  loaded in the lab"

@@ -42,7 +42,7 @@ pub fn judge(sabotage: &Sabotage, found: &Result<Vec<WrongVerdict>, CannotMeasur
     let (outcome, happened) = ended(Ending::expected(sabotage.fault), found);
     match outcome {
         FaultOutcome::Caught | FaultOutcome::Right if sabotage.met() == 0 => {
-            (FaultOutcome::NotPlanted, format!("the instrument never met it; {happened}"))
+            (FaultOutcome::NotPlanted, format!("the lab never met it; {happened}"))
         }
         outcome => (outcome, happened),
     }

@@ -39,19 +39,19 @@ impl std::error::Error for PacketError {}
 impl fmt::Display for PacketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PacketError::What(text) => write!(f, "`{}` is no kind of packet", text.escape_debug()),
+            PacketError::What(text) => write!(f, "`{}` is not a kind of packet", text.escape_debug()),
             PacketError::Missing(what) => write!(f, "the packet has no {what}"),
-            PacketError::Flags(text) => write!(f, "`{}` are no TCP flags", text.escape_debug()),
-            PacketError::Port(text) => write!(f, "`{}` is no port", text.escape_debug()),
-            PacketError::Message(text) => write!(f, "`{}` is no type and code of ICMP", text.escape_debug()),
-            PacketError::Protocol(text) => write!(f, "`{}` is no protocol without a name", text.escape_debug()),
-            PacketError::Address(text) => write!(f, "`{}` is no address", text.escape_debug()),
+            PacketError::Flags(text) => write!(f, "`{}` are not TCP flags", text.escape_debug()),
+            PacketError::Port(text) => write!(f, "`{}` is not a port", text.escape_debug()),
+            PacketError::Message(text) => write!(f, "`{}` is not a type and code of ICMP", text.escape_debug()),
+            PacketError::Protocol(text) => write!(f, "`{}` is not the number of another protocol", text.escape_debug()),
+            PacketError::Address(text) => write!(f, "`{}` is not an address", text.escape_debug()),
             PacketError::Unusable(address) => write!(f, "such a packet cannot come from or go to {address}"),
             PacketError::TwoFamilies(address) => write!(f, "{address} is of another family than the packet"),
             PacketError::NoAnswer => write!(f, "such a packet cannot be an `answer`"),
             PacketError::NoConnection => write!(f, "such a packet cannot be `established`"),
             PacketError::Rest(text) => write!(f, "`{}` is not understood", text.escape_debug()),
-            PacketError::Otherwise(_) => write!(f, "there is one way to write a packet, and this is another"),
+            PacketError::Otherwise(_) => write!(f, "a packet has one canonical spelling, and this is another"),
         }
     }
 }

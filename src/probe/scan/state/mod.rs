@@ -76,7 +76,7 @@ impl fmt::Display for PortState {
 
 /// The error for a text that is no port state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered", .0.escape_debug())]
+#[error("`{}` is not a port state: use open, closed, filtered, unfiltered, open|filtered or closed|filtered", .0.escape_debug())]
 pub struct PortStateError(pub String);
 
 impl FromStr for PortState {
