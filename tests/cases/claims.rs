@@ -430,7 +430,7 @@ fn sixty_addresses_with_three_ports_are_judged_by_sets() {
     assert_eq!((same.status, &same.report()["diff"]["complete"]), (Some(0), &Value::Bool(false)), "proved by sets");
     assert_eq!(diff(&original, &changed).status, Some(1), "a packet that sets name is sent");
     let told = scanlab(&["diff", &original, &original]).stdout;
-    assert!(told.contains("sets of packets prove that the rest is treated alike"), "{told}");
+    assert!(told.contains("sets of packets prove that the rest are treated the same"), "{told}");
 }
 
 /// A rule of more port pairs than a sweep has.

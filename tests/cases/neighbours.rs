@@ -138,7 +138,7 @@ fn check_and_record_claim_nothing_of_scans_over_ipv6() {
     assert!(locked_out.iter().any(|fact| fact.starts_with("bad: ") && fact.contains("rules.v6:12")), "{locked_out:?}");
     assert!(!locked_out.iter().any(|fact| fact.contains("opens, over IPv4 and IPv6")), "{locked_out:?}");
     let attacker = facts(&report, "attacker");
-    assert!(attacker.iter().any(|fact| fact.contains("over IPv6: a host that is down")), "{attacker:?}");
+    assert!(attacker.iter().any(|fact| fact.contains("over IPv6: the host seems down")), "{attacker:?}");
     assert!(!attacker.iter().any(|fact| fact.contains("IPv4 and IPv6")), "{attacker:?}");
 
     let recorded = scanlab("neighbours", &["record", "--rules", "rules.v4", "--rules6", "rules.v6", "-o", "-"]).stdout;

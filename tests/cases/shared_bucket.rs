@@ -52,6 +52,6 @@ fn each_other_protocol_that_a_shared_limit_lets_in_is_found() {
 
 #[test]
 fn each_stranger_whom_a_shared_hashlimit_lets_in_is_found() {
-    let start = "bad: SSH (port 2222) lets in 192.0.1.254, 192.0.2.16, 198.51.100.77, 203.0.113.66, ";
+    let start = "bad: SSH (port 2222) accepts 192.0.1.254, 192.0.2.16, 198.51.100.77, 203.0.113.66, ";
     assert_says("strangers.v4", &["nft"], "unasked", &[start]);
 }

@@ -221,7 +221,7 @@ fn a_scan_is_a_page(browser: &Chromium, folder: &Path) {
     let file = folder.join("scan.html");
     fs::write(&file, output.stdout).expect("write the page");
     browser.open(&file);
-    assert_eq!(text(browser, ".hero .counts"), "Nothing was expected of it: 3 probes, and what came of them.");
+    assert_eq!(text(browser, ".hero .counts"), "No expectations: 3 probes.");
     browser.click(".matrix tbody tr:nth-child(2) td");
     assert_eq!(text(browser, ".log .prefix"), "<script>x</script> ");
     assert_eq!(browser.run("return document.querySelectorAll('.frames button').length"), json!(1), "the probe");

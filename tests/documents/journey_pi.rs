@@ -334,8 +334,8 @@ fn traces_of_the_pi_vendor_are_reported() {
     let found = desk.scanlab(&[&["check", "--sensor", "eui.toml", "--link", "pi.link"], &GOOD[..]].concat());
     let words = found.words();
     for fact in [
-        "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
-        "the IPv6 address 2001:db8:113:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
+        "the MAC address b8:27:eb:12:34:56 identifies a Raspberry Pi",
+        "the IPv6 address 2001:db8:113:0:ba27:ebff:fe12:3456 is derived from the MAC address b8:27:eb:12:34:56",
         "pi.link: [Match] has no valid condition: depending on its version, systemd applies the file to every interface or to none",
     ] {
         assert!(words.contains(fact), "{fact}: {}", found.stdout);
@@ -420,8 +420,8 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     for fact in [
         "the SSH server uses port 32232, as in the sensor file",
         "opens, over IPv4 and IPv6 (from 192.0.2.77 and 2001:db8:5:",
-        "the MAC address b8:27:eb:12:34:56 says Raspberry Pi",
-        "the IPv6 address 2001:db8:5:0:ba27:ebff:fe12:3456 was made of the MAC address b8:27:eb:12:34:56",
+        "the MAC address b8:27:eb:12:34:56 identifies a Raspberry Pi",
+        "the IPv6 address 2001:db8:5:0:ba27:ebff:fe12:3456 is derived from the MAC address b8:27:eb:12:34:56",
         "DST=192.0.2.10",
     ] {
         assert!(words.contains(fact), "{fact}: {}{}", found.stdout, found.stderr);
@@ -455,7 +455,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     let words = found.words();
     for fact in [
         "the SSH server also uses port 2222, which the sensor file does not name",
-        "the SSH server listens at 192.0.2.10, but not at 2001:db8:5:0:ba27:ebff:fe12:3456, as sshd_config has it",
+        "the SSH server listens at 192.0.2.10, but not at 2001:db8:5:0:ba27:ebff:fe12:3456, according to sshd_config",
         "another firewall filters on this machine: IPv4 has legacy tables (filter) beside those of nf_tables",
         "stays open (IPv4 and IPv6): it may hang until the machine next sends output",
         "wlan.link:2: OriginalName=wlan* does not match eth0 of this machine, so the file is not applied to it",
@@ -522,7 +522,7 @@ fn a_machine_with_another_firewall_is_never_called_safe() {
     desk.write("native.nft", "table inet t { chain c { type filter hook input priority 0; policy accept; }; }\n");
     let idle = on_a_pi(&desk, &["check", "--sensor", "sensor.toml", "--live", "--iptables", "nft", "-v"]);
     assert_eq!((idle.status, idle.verdict()), (Some(0), "SAFE TO DEPLOY"), "{}{}", idle.stdout, idle.stderr);
-    assert!(idle.words().contains("is not of iptables, and has no rule"), "{}", idle.stdout);
+    assert!(idle.words().contains("is not part of iptables, and has no rule"), "{}", idle.stdout);
 
     desk.write("native.nft", NATIVE);
     let names = "the chain `input` in table `inet filter` of nf_tables (hook input, priority 0, policy drop)";

@@ -446,7 +446,7 @@ fn the_hosts_log_gets_no_line_and_its_sysctl_is_not_written() {
     assert_eq!((checked.status, written), (Some(0), false), "{}", checked.stderr);
     assert_eq!(log.count(OWN_ADDRESS), 0);
     let said = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("a copy with NFLOG in the place of LOG"), "{}", checked.stdout);
+    assert!(said.contains("a copy with NFLOG in place of LOG"), "{}", checked.stdout);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::debug_text::files_below;
 
 /// A word as a regular expression, and what to write in its place. Add a line to refuse another one.
-const REFUSED: [(&str, &str); 17] = [
+const REFUSED: [(&str, &str); 33] = [
     (r"\bwhence\b", "where ... from"),
     (r"\bwhither\b", "where ... to"),
     (r"\bwhom\b", "which, or the plain noun"),
@@ -26,6 +26,22 @@ const REFUSED: [(&str, &str); 17] = [
     (r"\bas often as you like\b", "repeatable"),
     (r"\bwhen all is well\b", "if everything passed"),
     (r"\bweather\b", "conditions"),
+    (r"\bspeaks? of\b", "is about, names"),
+    (r"\b(make|made|makes) of (it|the|each|its|them)\b", "the result of, how ... treats"),
+    (r"\bwhat (came|comes|became|becomes) of\b", "the result of"),
+    (r"\bin the place of\b", "in place of"),
+    (r"\bwithout a word\b", "silently"),
+    (r"\bsays? (Raspberry|open|closed|filtered)\b", "means"),
+    (r"\b(hangs?|hung) up\b|\bhang-up\b", "closes the connection"),
+    (r"\bthrown away\b", "dropped, discarded"),
+    (r"\bcame in by\b", "arrived on"),
+    (r"\bnobody\b", "no one, or name the subject"),
+    (r"\bsomebody\b", "someone, or name the subject"),
+    (r"\bone's own\b", "user-defined, your own"),
+    (r"\bdealt with\b", "handled, treated"),
+    (r"\blikewise\b", "too, the same"),
+    (r"\bdo(es)? not do (alike|the same)\b", "differ"),
+    (r"` is no [a-z]", "is not a"),
 ];
 
 /// The refused words of a text, each with the number of its line.
@@ -53,6 +69,8 @@ fn strings(text: &str) -> String {
 fn refused_words_of_a_text_are_found() {
     assert_eq!(refused("a rule\nWhom it mends"), ["2: `Whom`: which, or the plain noun", "2: `mends`: fix"]);
     assert_eq!(refused("what tells that from this, behind line 5").len(), 2);
+    assert_eq!(refused("`x` is no port: nobody knows what became of it, or what to make of it").len(), 4);
+    assert_eq!(refused("one in the place of that, thrown away without a word").len(), 3);
     assert_eq!(refused("the host behind a router; a recommendation; understands"), [""; 0]);
 }
 
@@ -64,7 +82,7 @@ fn documents_and_messages_have_no_refused_word() {
             .into_iter()
             .filter(move |path| path.extension().is_some_and(|own| own == extension))
     };
-    let pages = ["README.md", "CONTRIBUTING.md"].map(|name| root.join(name));
+    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name));
     let documents: Vec<PathBuf> = pages.into_iter().chain(files("docs", "md")).collect();
     let mut program: Vec<PathBuf> = files("src", "rs").collect();
     program.retain(|path| !path.ends_with("tests.rs") && !path.to_string_lossy().contains("/tests/"));

@@ -173,7 +173,7 @@ impl Lab<'_> {
     ) -> Result<Vec<Response>> {
         let no_paths = || CannotMeasure::Blind {
             instrument: "rule trace",
-            evidence: "a sweep needs the paths of packets, and nobody watches them".to_owned(),
+            evidence: "a sweep needs the paths of packets, and they are not recorded".to_owned(),
         };
         // LOG rules print during a sweep as well: the reader of the kernel's log must not be overrun by it.
         let log_reader = SweepLogReader::new(self.log.lock()?, witnesses);

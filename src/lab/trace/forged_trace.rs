@@ -14,7 +14,7 @@ use crate::rules::iptables_save::{Listing, Rule};
 pub fn check(listings: &[Listing]) -> Result<()> {
     for listing in listings {
         if let Some(rule) = listing.rules().find(|rule| forges(rule)) {
-            let problem = "what this rule logs cannot be told from x_tables' own rule trace";
+            let problem = "the lines of this rule cannot be distinguished from x_tables' own rule trace";
             let hint = "choose another --nflog-prefix or --nflog-group, or use --iptables nft";
             return Err(listing.source.error(rule.span.clone(), problem, hint).into());
         }

@@ -249,7 +249,7 @@ fn a_scan_whose_records_are_of_many_ports_counts_probes() {
     let mut report = large();
     (report.scenarios, report.summary) = (None, None);
     report.probes = vec![probe(1), ProbeRecord { port: None, ports: Some("2-11".to_owned()), ..probe(2) }];
-    assert!(page(&report).contains("Nothing was expected of it: 11 probes,"));
+    assert!(page(&report).contains("No expectations: 11 probes."));
 }
 
 #[test]

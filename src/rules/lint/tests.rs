@@ -66,7 +66,7 @@ fn typography_is_found_outside_of_quotes() {
       = -A INPUT -j LOG --log-prefix "“x” "
     rules.v4:3: typography: `“` (U+201C) has no meaning for iptables: it is part of the word
       = -A INPUT -j LOG --log-prefix "x"
-    rules.v4:6: glued-interface: iptables reads `-ieth0` as the name of the interface: no packet comes from there
+    rules.v4:6: glued-interface: iptables reads `-ieth0` as the name of the interface: no packet arrives on it
       = -A INPUT -i eth0 -j DROP
     "#);
 }
@@ -86,14 +86,14 @@ fn interface_names_that_no_interface_has_are_reported() {
 -A OUTPUT -o eth0:1 -j DROP
 -A INPUT -i eth* -j DROP
 -A OUTPUT ! -o * -j DROP"), @r"
-    rules.v4:2: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet comes from there
+    rules.v4:2: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet arrives on it
       = write `-i eth0`, and `-d` with the address of `eth0:1`
-    rules.v4:3: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet comes from there
-    rules.v4:4: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet leaves by it
+    rules.v4:3: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet arrives on it
+    rules.v4:4: interface-alias: `eth0:1` is an address of `eth0`, not an interface: no packet leaves on it
       = write `-o eth0`, and `-s` with the address of `eth0:1`
-    rules.v4:5: interface-wildcard: the `*` of `eth*` is a character to iptables, whose wildcard is `+`: no packet comes from there
+    rules.v4:5: interface-wildcard: the `*` of `eth*` is a character to iptables, whose wildcard is `+`: no packet arrives on it
       = -A INPUT -i eth+ -j DROP
-    rules.v4:6: interface-wildcard: the `*` of `*` is a character to iptables, whose wildcard is `+`: no packet leaves by it
+    rules.v4:6: interface-wildcard: the `*` of `*` is a character to iptables, whose wildcard is `+`: no packet leaves on it
       = -A OUTPUT ! -o + -j DROP
     ");
     for name in ["eth0", "eth+", "eth0.1", "e*0"] {
@@ -182,7 +182,7 @@ fn impossible_packets_are_invalid_to_conntrack() {
 fn a_log_behind_a_verdict_on_the_same_packets_is_dead() {
     insta::assert_snapshot!(v4(r#"-A INPUT -p tcp --dport 22 -j ACCEPT
 -A INPUT -p tcp --dport 22 -m limit --limit 5/min -j LOG --log-prefix "SSH: ""#), @r"
-    rules.v4:3: log-after-verdict: no packet reaches this rule: ACCEPT in line  comes first for all packets that it could match2
+    rules.v4:3: log-after-verdict: no packet reaches this rule: ACCEPT in line 2 comes first for all packets that it could match
       = move it before line 2
     ");
     for rule in [

@@ -245,7 +245,7 @@ mod tests {
             assert!(error.to_string().contains(place), "{text:?}: {error}");
             assert_eq!(error.exit_status(), 2);
         }
-        assert!(error("# nothing\n").to_string().contains("names no vendor"));
+        assert!(error("# nothing\n").to_string().contains("has no vendor"));
     }
 
     proptest! {

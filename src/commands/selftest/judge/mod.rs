@@ -65,7 +65,7 @@ fn ended(ending: Ending, found: &Result<Vec<WrongVerdict>, CannotMeasure>) -> (F
         (_, Err(error)) => (FaultOutcome::Fooled, format!("another error: {}", without_hint(error))),
         (Ending::Right, Ok(mistakes)) => verdicts(mistakes),
         (Ending::Blind | Ending::NotLoaded | Ending::Loss, Ok(mistakes)) => {
-            (FaultOutcome::Fooled, format!("nobody noticed; {}", verdicts(mistakes).1))
+            (FaultOutcome::Fooled, format!("no one noticed; {}", verdicts(mistakes).1))
         }
     }
 }

@@ -60,7 +60,7 @@ fn a_loss_that_goes_unnoticed_is_not_accepted() {
         let (outcome, happened) = judge(&met(fault), &Ok(Vec::new()));
         assert_eq!(
             (outcome, &*happened),
-            (FaultOutcome::Fooled, "nobody noticed; every verdict is right"),
+            (FaultOutcome::Fooled, "no one noticed; every verdict is right"),
             "{fault:?}"
         );
     }
