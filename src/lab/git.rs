@@ -37,7 +37,7 @@ impl Revision {
     pub fn find(folder: &Path, name: &str) -> Result<Revision> {
         if name.is_empty() || name.starts_with('-') || name.contains(':') {
             let hint = "write a branch, a tag, a commit, or such as HEAD~1";
-            return Err(InputError::new(format!("`{name}` is no name of a revision"), hint).into());
+            return Err(InputError::new(format!("`{name}` is not the name of a revision"), hint).into());
         }
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let mut revision = Revision { folder: folder.to_owned(), name: name.to_owned(), commit: String::new() };
@@ -65,7 +65,7 @@ impl Revision {
         let mut words = entry.split([' ', '\t']);
         let (Some(mode), Some(_), Some(object)) = (words.next(), words.next(), words.next()) else { return Ok(None) };
         if !mode.starts_with("100") {
-            let problem = format!("cannot read {}: it is no regular file at that revision", shown.display());
+            let problem = format!("cannot read {}: it is not a regular file at that revision", shown.display());
             return Err(InputError::new(problem, "name the file itself").into());
         }
         let text = self.git(&["cat-file", "blob"], OsStr::new(object))?.checked()?;
