@@ -112,7 +112,7 @@ fn a_rule_of_the_moment_that_cuts_sessions_is_reported_once_and_with_its_cause()
     let facts = facts(&ended.report(), "locked-out");
     assert_eq!(ended.status, Some(1), "{facts:#?}");
     assert!(!facts.iter().any(|fact| fact.starts_with("unknown: ")), "{facts:#?}");
-    let dies = facts.iter().find(|fact| fact.contains("that is open while the rules are loaded dies"));
+    let dies = facts.iter().find(|fact| fact.contains("that is open while the rules are loaded is cut"));
     let dies = dies.unwrap_or_else(|| panic!("{facts:#?}"));
     assert!(
         dies.contains("rules.v4:6 applies: -m time)") && !dies.contains("accepts established connections"),

@@ -182,7 +182,7 @@ fn the_slowest_of_all_limits_on_the_way_is_the_wait() {
         let facts = locked_out(rules, "nft");
         let row = facts.iter().find(|fact| fact.contains("new connections to port 22 are limited over IPv4"));
         let row = row.unwrap_or_else(|| panic!("{facts:#?}"));
-        assert!(row.contains(opened) && row.contains(&format!("lets in {rate}")), "{row}");
+        assert!(row.contains(opened) && row.contains(&format!("accepts {rate}")), "{row}");
     }
 }
 

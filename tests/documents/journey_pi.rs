@@ -209,13 +209,13 @@ fn every_planted_fault_turns_its_answer_red() {
     for found in [dies_nft, dies_legacy] {
         assert_eq!(found.red()[0], LOCKED_OUT, "{}", found.stdout);
         for fact in
-            ["a connection to port 32232 that is open while the rules are loaded dies (IPv4)", "rule dies.v4:15:"]
+            ["a connection to port 32232 that is open while the rules are loaded is cut (IPv4)", "rule dies.v4:15:"]
         {
             assert!(found.words().contains(fact), "{fact}: {}", found.stdout);
         }
     }
     assert_eq!((kills.status, kills.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", kills.stdout);
-    for fact in ["open while the rules are loaded dies (IPv4)", "rule kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE"]
+    for fact in ["open while the rules are loaded is cut (IPv4)", "rule kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE"]
     {
         assert!(kills.words().contains(fact), "{fact}: {}", kills.stdout);
     }
@@ -315,7 +315,7 @@ fn ssh_from_is_checked_for_each_source() {
     // The prober is in the allowed network: its results do not show that all others can connect, too.
     assert_eq!(open.red(), [UNASKED, OTHERS], "{}{}", open.stdout, open.stderr);
     assert_eq!(open.status, Some(1), "{}", open.stdout);
-    let told = "SSH (port 32232) lets in 198.51.100.77, 203.0.112.254, 203.0.114.1,";
+    let told = "SSH (port 32232) accepts 198.51.100.77, 203.0.112.254, 203.0.114.1,";
     assert!(open.words().contains(told), "{}", open.stdout);
     let seen = "over IPv4 seen from 203.0.113.66, which `ssh_from` names ok over IPv6";
     assert!(open.words().contains(seen), "{}", open.stdout);
@@ -471,7 +471,7 @@ fn a_machine_is_checked_as_it_stands_and_stays_as_it_is() {
     let kept_out =
         "you log in from 192.0.2.77, but the sensor file does not accept SSH from there: its `ssh_from` names 198.51";
     assert!(found.words().contains(kept_out), "{}{}", found.stdout, found.stderr);
-    assert!(!found.words().contains("the SSH server listens at 192.0.2.10, and not at"), "{}", found.stdout);
+    assert!(!found.words().contains("the SSH server listens at 192.0.2.10, but not at"), "{}", found.stdout);
 
     // The server listens on another port and address.
     fs::remove_file(desk.path("legacy.v4")).expect("a file");

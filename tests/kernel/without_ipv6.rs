@@ -125,7 +125,7 @@ fn before_a_deployment_no_rules_are_blamed_and_none_are_cleared() {
     let live = desk.by_way_of(&pi, &["check", "--sensor", "sensor.toml", "--live", "-v"]);
     assert_eq!(live.status, Some(0), "{}{}", live.stdout, live.stderr);
     assert!(live.stdout.starts_with("SAFE TO DEPLOY\n"), "{}", live.stdout);
-    assert!(words(&live.stdout).contains("over IPv6: nothing, since this machine has none"), "{}", live.stdout);
+    assert!(words(&live.stdout).contains("over IPv6: nothing, since this machine has no IPv6"), "{}", live.stdout);
 
     // A planted fault of IPv4 is found on such a machine, too.
     let rules = fs::read_to_string(desk.0.path().join("rules.v4")).expect("the rules");
