@@ -215,7 +215,8 @@ fn every_planted_fault_turns_its_answer_red() {
         }
     }
     assert_eq!((kills.status, kills.red()[0].as_str()), (Some(1), LOCKED_OUT), "{}", kills.stdout);
-    for fact in ["open while the rules are loaded is cut (IPv4)", "rule kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE"]
+    for fact in
+        ["open while the rules are loaded is cut (IPv4)", "rule kills.v4:7: -A INPUT -p tcp --tcp-flags SYN NONE"]
     {
         assert!(kills.words().contains(fact), "{fact}: {}", kills.stdout);
     }

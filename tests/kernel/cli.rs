@@ -80,7 +80,7 @@ fn a_file_that_was_meant_for_another_program_is_known() {
     for (text, told, refused_for) in [
         (format!("\u{feff}{rules}"), "a byte order mark", "line 1"),
         ("#!/bin/sh\niptables -P INPUT DROP\n".to_owned(), "a shell script", "line 2"),
-        ("flush ruleset\ntable ip filter {\n}\n".to_owned(), "a ruleset of nft(8)", "line 1"),
+        ("flush ruleset\ntable ip filter {\n}\n".to_owned(), "an nft(8) ruleset", "line 1"),
         ("Chain INPUT (policy DROP)\ntarget prot opt source\n".to_owned(), "the output of `iptables -L`", "line 1"),
     ] {
         let said = Input::refused_by_each_flavour(&text, refused_for);

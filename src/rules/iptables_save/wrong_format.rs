@@ -17,9 +17,9 @@ pub fn hint(text: &str) -> Option<&'static str> {
         .or_else(|| of(any(is_of_shell), SHELL))
 }
 
-const BYTE_ORDER_MARK: &str = r"it begins with a byte order mark, which Windows editors write; remove it with `sed \
+const BYTE_ORDER_MARK: &str = r"it begins with a byte order mark, which Windows editors write; to remove it: `sed \
                                 -i '1s/^\xef\xbb\xbf//' FILE`";
-const LINE_ENDS: &str = r"its lines have Windows line ends (CR LF); convert them with `sed -i 's/\r$//' FILE`";
+const LINE_ENDS: &str = r"its lines have Windows line ends (CR LF); to convert them: `sed -i 's/\r$//' FILE`";
 const NFT: &str = "this is an nft(8) ruleset; scanlab reads the output of iptables-save(8). `iptables-save` prints \
                    the rules of iptables-nft; other nft rules cannot be tested";
 const LIST: &str =
@@ -30,8 +30,8 @@ const DASH_S: &str = "this is the output of `iptables -S`, which names no table;
                       all tables, each from `*filter` to COMMIT";
 const NO_COMMIT: &str = "every table ends with a line COMMIT, before the next one begins and at the end of the file";
 const OUTSIDE: &str = "a rule belongs between the `*filter` of its table and COMMIT";
-const SHELL: &str = "this is a shell script; scanlab reads the output of iptables-save(8). `unshare --net sh -c 'sh \
-                     FILE; iptables-save' > rules.v4` runs it in a namespace of its own and saves its rules";
+const SHELL: &str = "this is a shell script; scanlab reads the output of iptables-save(8). To run the script in a \
+                     namespace of its own and save its rules: `unshare --net sh -c 'sh FILE; iptables-save' > rules.v4`";
 
 /// `table ip filter {`, `add rule ip filter input drop`, `flush ruleset`; see nft(8).
 fn is_of_nft(words: &[&str]) -> bool {
