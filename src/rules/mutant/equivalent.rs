@@ -11,7 +11,7 @@ const WITHOUT_MEMORY: [&str; 8] = ["comment", "conntrack", "icmp", "icmp6", "mul
 /// The reason why a duplicate of `rule` makes no difference.
 pub fn twice(rule: &Rule) -> Option<&'static str> {
     let decided = is_verdict(rule) && !has_memory(rule);
-    decided.then_some("packets that the first one matches never reach the second one")
+    decided.then_some("no packet that the first one matches reaches the second one")
 }
 
 /// The reason why swapping two neighbours makes no difference.
