@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lab/trace/legacy_trace/mod.rs", &["{prefix:?}"]),
     ("verdict/explain/patch/wording.rs", &["{prefix:?}"]),
     ("verdict/explain/words.rs", &["{prefix:?}", "{instead:?}", "{first:?}", "{whole:?}", "{found:?}", "{wanted:?}"]),
+    ("commands/init/mod.rs", &["{prefix:?}"]),
     ("commands/predeploy/log_lines.rs", &["{prefix:?}"]),
     ("commands/predeploy/mac_masquerade.rs", &["{wanted:?}"]),
     ("intent/check.rs", &["{prefix:?}"]),

@@ -15,6 +15,7 @@ const OPTIONS: [(&str, &[&str]); 5] = [
         &[
             "sensor",
             "rules",
+            "git",
             "rules6",
             "filter",
             "tag",
