@@ -91,13 +91,15 @@ fn paragraph(report: &Report, number: usize, problem: &Problem, width: usize, de
     let mut others: Vec<String> = problem.mismatches.iter().filter_map(Mismatches::other_file).collect();
     others.dedup();
     others.iter().for_each(|file| say("", &format!("{file} has the same problem on the same line")));
-    match (problem.patch(), problem.suggested()) {
-        (Some(patch), _) => {
-            say("fix", &format!("{} ({})", patch.words, patch.tried()));
-            text += &changed_lines(patch);
-        }
-        (None, Some(fix)) => say("fix", &fix),
-        (None, None) => {}
+    let patches = problem.patches();
+    for patch in &patches {
+        let file = patch.diff.lines().find_map(|line| line.strip_prefix("--- ")).filter(|_| patches.len() > 1);
+        let file = file.map(|file| format!("{file}: ")).unwrap_or_default();
+        text += &labelled("fix", &format!("{file}{} ({})", patch.words, patch.tried()), width);
+        text += &changed_lines(patch);
+    }
+    if let Some(fix) = problem.suggested().filter(|_| patches.is_empty()) {
+        text += &labelled("fix", &fix, width);
     }
     text
 }

@@ -112,6 +112,16 @@ impl<'a> Block<'a> {
         self.family() != other.family() && anonymous(self) == anonymous(other)
     }
 
+    /// True if the other block is of the other family, and has the same mistake with the same fix, on other lines.
+    pub(super) fn has_twin(&self, other: &Block) -> bool {
+        let anonymous = |block: &Block| {
+            let fix = block.patch().map(|patch| patch.words.as_str()).unwrap_or_default();
+            let texts = [whereabouts(&block.checks()), block.words(), fix.to_owned()];
+            texts.map(|text| without_lines(&block.file().map_or(text.clone(), |name| text.replace(&name, ""))))
+        };
+        self.family() != other.family() && anonymous(self) == anonymous(other)
+    }
+
     /// Its checks.
     pub(super) fn checks(&self) -> Vec<&'a Check> {
         self.explained.iter().map(|(check, _)| *check).collect()
@@ -183,6 +193,19 @@ impl<'a> Block<'a> {
     }
 }
 
+/// The text without the numbers of lines: `:16`, `line 16`, `lines 16 and 17`.
+fn without_lines(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_line = false;
+    for word in text.split(' ') {
+        let number = word.trim_matches(|c: char| !c.is_ascii_digit());
+        let is_number = !number.is_empty() && (is_line || word.starts_with(':') || word.starts_with("(:"));
+        words.push(if is_number { word.replace(number, "") } else { word.to_owned() });
+        is_line = matches!(word, "line" | "lines") || is_line && (is_number || word == "and");
+    }
+    words.join(" ")
+}
+
 fn fix(patch: &Patch, layout: Layout, shown: &[&str]) -> String {
     if shown.contains(&patch.diff.as_str()) {
         return layout.prose("fix", &visible(&format!("as above: {}", patch.words)));
@@ -195,4 +218,21 @@ fn fix(patch: &Patch, layout: Layout, shown: &[&str]) -> String {
 fn quoted(place: &RuleRef) -> String {
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", place.file.display(), place.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_lines_are_left_out_and_others_stay() {
+        for (text, without) in [
+            (":16 rejects the SYN probe of port 80", ": rejects the SYN probe of port 80"),
+            ("the policy of INPUT (:2) drops it", "the policy of INPUT (:) drops it"),
+            ("move lines 12 and 13 before line 6", "move lines  and  before line "),
+            ("write `--dport 22` in line 9", "write `--dport 22` in line "),
+        ] {
+            assert_eq!(without_lines(text), without);
+        }
+    }
 }

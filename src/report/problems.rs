@@ -115,13 +115,14 @@ fn by_question<'a>(related: Related<'a>, all: Vec<Mismatches<'a>>) -> Vec<(Relat
     parts
 }
 
-/// True if both have the same fix, both are of a family without a ruleset, or both have no rule that was intended.
+/// True if both have the same fix, also on other lines of the other family's file, both are of a family without a
+/// ruleset, or both have no rule that was intended.
 fn is_one_fix(one: &Mismatches, other: &Mismatches) -> bool {
     let diffs = [one, other].map(|one| one.patch().map(|patch| &patch.diff));
     let families = [one, other].map(|one| one.without_ruleset());
     let has_same_fix = diffs[0].is_some() && diffs[0] == diffs[1];
     let has_no_ruleset = families[0].is_some() && families[0] == families[1];
-    has_same_fix || has_no_ruleset || one.lacks_a_rule() && other.lacks_a_rule()
+    has_same_fix || has_no_ruleset || one.has_twin(other) || one.lacks_a_rule() && other.lacks_a_rule()
 }
 
 impl<'a> Problem<'a> {
@@ -138,9 +139,10 @@ impl<'a> Problem<'a> {
         once(self.mismatches.iter().flat_map(Mismatches::intended))
     }
 
-    /// The tested fix of its mismatches.
-    pub fn patch(&self) -> Option<&'a Patch> {
-        self.mismatches.iter().find_map(Mismatches::patch)
+    /// The tested fixes of its mismatches: one for each family's file that has the mistake on other lines.
+    pub fn patches(&self) -> Vec<&'a Patch> {
+        let patches = self.mismatches.iter().filter_map(Mismatches::patch);
+        merged(patches, |one, other| one.diff == other.diff, |_, _| ())
     }
 
     /// A fix that was not tested.
@@ -188,6 +190,13 @@ impl<'a> Mismatches<'a> {
     pub fn without_ruleset(&self) -> Option<Family> {
         let (block, _) = self.explanation.as_ref()?;
         self.checks[0].family.filter(|_| block.cause() == Cause::NoRuleset)
+    }
+
+    fn has_twin(&self, other: &Mismatches) -> bool {
+        let blocks = self.explanation.iter().zip(&other.explanation);
+        blocks
+            .into_iter()
+            .any(|((own, likewise), (other, others))| likewise.is_none() && others.is_none() && own.has_twin(other))
     }
 
     /// True if no rule was intended for their packets, and no fix was found.

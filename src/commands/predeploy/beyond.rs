@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::blame::blame;
 use super::scans::intended;
 use super::{Assessment, Fact, Families, Measured, PredeploySubject, RelatedChecks, merge_families};
 use crate::lab::Lab;
@@ -10,6 +11,8 @@ use crate::net::port::PortSet;
 use crate::net::{Family, Protocol};
 use crate::probe::left_the_world::LeftTheWorld;
 use crate::probe::note::Note;
+use crate::probe::path::Step;
+use crate::probe::probe_group::ProbeGroup;
 use crate::probe::scan::Technique;
 
 /// A fact for each destination outside the lab. It is a reason not to deploy if the sensor does not serve the port, and
@@ -18,9 +21,9 @@ pub fn facts(subject: &PredeploySubject, measured: &Measured) -> Vec<Fact> {
     let served: PortSet = intended(subject.sensor).into_iter().collect();
     let mut facts = Vec::new();
     for technique in [Technique::Syn, Technique::Udp] {
-        let of = Lab::families().into_iter().map(|family| (family, gone(measured, technique, family)));
+        let of = Lab::families().into_iter().map(|family| (family, gone(subject, measured, technique, family)));
         for (families, gone) in merge_families(of.collect()) {
-            facts.extend(gone.iter().map(|(left, ports)| fact(technique, &families, *left, ports, &served)));
+            facts.extend(gone.into_iter().map(|gone| fact(technique, &families, gone, &served)));
         }
     }
     let copies = Lab::families()
@@ -64,20 +67,42 @@ pub fn other_firewalls(subject: &PredeploySubject) -> Vec<Fact> {
     others.map(|other| Fact::new(tone(other.is_idle), other.text.clone())).collect()
 }
 
-/// The destinations of probes of `technique` that left the modelled world, with the probed ports.
-fn gone(measured: &Measured, technique: Technique, family: Family) -> Vec<(LeftTheWorld, PortSet)> {
-    let groups = measured.doors.groups.iter();
-    let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
-    of.filter_map(|group| Some((group.observation.verdict.left()?, group.ports().ranges().collect()))).collect()
+/// Probes that left the modelled world.
+#[derive(PartialEq)]
+struct Gone {
+    left: LeftTheWorld,
+    /// The probed ports.
+    ports: PortSet,
+    /// The rules that sent them there.
+    rules: Vec<String>,
 }
 
-fn fact(technique: Technique, families: &Families, left: LeftTheWorld, ports: &PortSet, served: &PortSet) -> Fact {
+/// The probes of `technique` that left the modelled world.
+fn gone(subject: &PredeploySubject, measured: &Measured, technique: Technique, family: Family) -> Vec<Gone> {
+    let groups = measured.doors.groups.iter();
+    let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
+    let gone = |group: &ProbeGroup| {
+        let steps = group.observation.path.iter().flat_map(|path| &path.steps);
+        let leads = |step: &&Step| {
+            let target = step.text.split_once("-j ").map(|(_, words)| words.split(' ').next().unwrap_or_default());
+            target.is_some_and(|target| LeftTheWorld::TARGETS.contains(&target))
+        };
+        let led: Vec<Step> = steps.filter(leads).cloned().collect();
+        let left = group.observation.verdict.left()?;
+        Some(Gone { left, ports: group.ports().ranges().collect(), rules: blame(subject, family, &led) })
+    };
+    of.filter_map(gone).collect()
+}
+
+fn fact(technique: Technique, families: &Families, gone: Gone, served: &PortSet) -> Fact {
+    let Gone { left, ports, rules } = gone;
     let is_served = technique == Technique::Syn && ports.difference(served).is_empty();
     let protocol = technique.protocol().to_string().to_uppercase();
     let what = format!("{protocol} port {ports} over {families}: {left}");
     match is_served {
-        true => Fact::new(Assessment::Unknown, format!("{what}; its answer cannot be seen in the lab")),
+        true => Fact::new(Assessment::Unknown, format!("{what}; its answer cannot be seen in the lab")).by(rules),
         false => Fact::new(Assessment::Bad, format!("{what}, and the sensor serves nothing there"))
-            .about(families, RelatedChecks::Connections(ports.clone())),
+            .by(rules)
+            .about(families, RelatedChecks::Connections(ports)),
     }
 }
