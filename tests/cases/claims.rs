@@ -210,12 +210,12 @@ fn a_planted_rule_is_never_called_safe() {
         ("bad", "-A INPUT -s 192.0.2.0/24 -p tcp --sport 1024:39999 -j DROP"),
     ];
     // Rules that drop the SYN, the client's next segments, or those of the host.
-    let unknown = [
-        ("unknown", "-A INPUT -p tcp --syn --tcp-option 8 -j DROP"),
-        ("unknown", "-A INPUT -p tcp --syn --dport 32232 -m length --length 60 -j DROP"),
-        ("unknown", "-A INPUT -p tcp --dport 32232 -m tos ! --tos 0 -j DROP"),
-        ("unknown", "-A OUTPUT -m tos ! --tos 0 -j DROP"),
-        ("unknown", "-A OUTPUT -p tcp --tcp-flags SYN,ACK SYN,ACK --tcp-option 8 -j DROP"),
+    let real_clients = [
+        ("bad", "-A INPUT -p tcp --syn --tcp-option 8 -j DROP"),
+        ("bad", "-A INPUT -p tcp --syn --dport 32232 -m length --length 60 -j DROP"),
+        ("bad", "-A INPUT -p tcp --dport 32232 -m tos ! --tos 0 -j DROP"),
+        ("bad", "-A OUTPUT -m tos ! --tos 0 -j DROP"),
+        ("bad", "-A OUTPUT -p tcp --tcp-flags SYN,ACK SYN,ACK --tcp-option 8 -j DROP"),
     ];
     // Rules that cut the sessions that are sent.
     let banner = [("bad", "-A INPUT -p tcp --dport 32232 -m string --algo bm --string \"SSH-2.0\" -j DROP")];
@@ -273,7 +273,7 @@ fn a_planted_rule_is_never_called_safe() {
         (everybody, [&open, &open6], &[1]),
         (everybody, [&open[3..], &open6[2..]], &[3]),
         (some, [&strangers, &[]], &[1]),
-        (everybody, [&unknown, &unknown[..4]], &[3]),
+        (everybody, [&real_clients, &real_clients[..4]], &[3]),
         (everybody, [&banner, &long], &[1]),
         (everybody, [&long_answer, &[]], &[1]),
         (everybody, [&kept_out, &kept_out6], &[1]),
