@@ -95,7 +95,9 @@ fn an_nflog_rule_that_logs_too_little_of_a_packet_is_named() {
 #[test]
 fn a_line_that_no_nflog_rule_can_leave_is_an_error_at_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (log, hint) in [("nflog: x", "nflog:GROUP PREFIX"), ("nflog:02 x", "decimal"), ("nflog:65101 x", "lab's own")] {
+    for (log, hint) in
+        [("nflog: x", "nflog:GROUP PREFIX"), ("nflog:02 x", "decimal"), ("nflog:65101 x", "reserved for the lab")]
+    {
         let text = format!(
             "title = \"x\"\n[ruleset]\nv4 = \"x.v4\"\n[[expect]]\nscan = \"syn\"\nports = 1\nlog = \"{log}\"\n"
         );

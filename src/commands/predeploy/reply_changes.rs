@@ -106,7 +106,7 @@ impl ReplyChange {
                 (Assessment::Unknown, text.to_owned())
             }
             Effect::StrippedOptions => {
-                (Assessment::Unknown, "without TCP options, and the lab's client sends none".to_owned())
+                (Assessment::Unknown, "without TCP options that other clients than the lab's may need".to_owned())
             }
             Effect::Mark => {
                 let text =
