@@ -25,7 +25,7 @@ pub use limit::read_limit;
 pub use lines::{EntryLines, SensorEntry};
 pub use link_file::{Conditions, KeyValue, LinkFile};
 pub use parse::{SensorFile, read_sensor};
-pub use prefix::{MAX_PREFIX, check_whole_prefix};
+pub use prefix::{MAX_PREFIX, check_whole_prefix, is_prefix, is_service_name, port_prefix, scan_prefix};
 pub use schema::{HostShape, LimitShape, SensorFileShape, SensorShape};
 pub use service::{MOST_PORTS, beside};
 pub use ssh_from::SshFrom;
@@ -185,12 +185,12 @@ impl Sensor {
 
     /// The log prefix of a port rule: `<IPT> SSH port: `.
     pub fn port_prefix(&self, service: &Service) -> String {
-        format!("{}{} port: ", self.prefix, service.name)
+        port_prefix(&self.prefix, &service.name)
     }
 
     /// The log prefix of a scan rule: `<IPT> Xmas scan: `.
     pub fn scan_prefix(&self, technique: Technique) -> String {
-        format!("{}{} scan: ", self.prefix, technique.profile().title)
+        scan_prefix(&self.prefix, technique)
     }
 }
 

@@ -12,6 +12,35 @@ use crate::probe::scan::Technique;
 /// programs cut a longer one silently.
 pub const MAX_PREFIX: usize = 29;
 
+/// The log prefix of a port rule: `<IPT> SSH port: `.
+pub fn port_prefix(beginning: &str, service: &str) -> String {
+    format!("{beginning}{service} port: ")
+}
+
+/// The log prefix of a scan rule: `<IPT> Xmas scan: `.
+pub fn scan_prefix(beginning: &str, technique: Technique) -> String {
+    format!("{beginning}{} scan: ", technique.profile().title)
+}
+
+/// True if all prefixes can begin so, see [`check_prefix`].
+pub fn is_prefix(text: &str) -> bool {
+    unsafe_in_a_rule(text).is_none() && !text.starts_with('-') && text.ends_with(' ')
+}
+
+/// True if a service can have this name, see [`check_name`].
+pub fn is_service_name(name: &str) -> bool {
+    has_safe_letters(name) && has_safe_ends(name)
+}
+
+fn has_safe_letters(name: &str) -> bool {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b" ._/+-".contains(&byte);
+    !name.is_empty() && name.bytes().all(safe)
+}
+
+fn has_safe_ends(name: &str) -> bool {
+    !name.starts_with(['-', ' ']) && !name.ends_with(' ')
+}
+
 /// Checks the common beginning of all prefixes.
 pub fn check_prefix(value: &Value<'_>) -> Result<()> {
     let text = value.text()?;
@@ -35,7 +64,7 @@ pub fn check_prefix(value: &Value<'_>) -> Result<()> {
 
 /// Checks that the prefix of every scan fits after `value`.
 pub fn check_scan_prefixes(value: &Value<'_>, scans: &[Technique]) -> Result<()> {
-    let whole = |scan: &Technique| format!("{}{} scan: ", value.text().unwrap_or_default(), scan.profile().title);
+    let whole = |scan: &Technique| scan_prefix(value.text().unwrap_or_default(), *scan);
     match scans.iter().map(whole).max_by_key(String::len) {
         Some(longest) => fits(&longest).map_err(|(problem, hint)| value.error(problem, hint).into()),
         None => Ok(()),
@@ -85,7 +114,7 @@ const NFLOG_PREFIX: usize = 63;
 /// Checks the name of a service, and that its prefix fits.
 pub fn check_service_name(source: &Source, key: &TomlKey, prefix: &str) -> Result<()> {
     check_name(source, key)?;
-    let fitted = fits(&format!("{prefix}{} port: ", key.name));
+    let fitted = fits(&port_prefix(prefix, &key.name));
     fitted.map_err(|(problem, hint)| error_at(source, &key.span, problem, hint).into())
 }
 
@@ -93,12 +122,11 @@ pub fn check_service_name(source: &Source, key: &TomlKey, prefix: &str) -> Resul
 pub fn check_name(source: &Source, key: &TomlKey) -> Result<()> {
     let name = key.name.as_str();
     let error = |(problem, hint)| Err(error_at(source, &key.span, problem, hint).into());
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b" ._/+-".contains(&byte);
-    if name.is_empty() || !name.bytes().all(safe) {
+    if !has_safe_letters(name) {
         let problem = format!("`{}` cannot name a service", name.escape_debug());
         return error((problem, "use letters, digits, spaces and . _ / + -".to_owned()));
     }
-    if name.starts_with(['-', ' ']) || name.ends_with(' ') {
+    if !has_safe_ends(name) {
         let problem = format!("`{name}` cannot name a service");
         return error((problem, "no dash or space at its start, no space at its end".to_owned()));
     }

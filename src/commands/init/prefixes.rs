@@ -1,6 +1,7 @@
 //! The log prefixes of rules, read as those of a sensor: `<IPT> SSH port: ` and `<IPT> Xmas scan: `.
 
 use crate::probe::scan::Technique;
+use crate::sensor::{is_prefix, is_service_name, port_prefix, scan_prefix};
 use crate::text::group::once;
 
 /// The part of the log lines that a sensor can express.
@@ -19,16 +20,16 @@ impl LogScheme {
     pub fn new<'a>(scans: &[(Technique, Vec<String>)], ports: impl Iterator<Item = &'a String>) -> LogScheme {
         let ports: Vec<&String> = once(ports);
         let of_scan = |(technique, prefixes): &(Technique, Vec<String>)| {
-            let suffix = format!("{} scan: ", technique.profile().title);
+            let suffix = scan_prefix("", *technique);
             prefixes.iter().find_map(|prefix| prefix.strip_suffix(&suffix).map(str::to_owned))
         };
         // Without a scan, the beginning is the first word.
         let of_port = |prefix: &&String| {
             let (first, rest) = prefix.split_once(' ')?;
-            (rest.strip_suffix(" port: ").is_some_and(|name| !name.is_empty())).then(|| format!("{first} "))
+            (rest.strip_suffix(&port_prefix("", "")).is_some_and(|name| !name.is_empty())).then(|| format!("{first} "))
         };
         let prefix = scans.iter().find_map(of_scan).or_else(|| ports.iter().find_map(of_port));
-        let prefix = prefix.filter(|prefix| is_safe(prefix) && prefix.ends_with(' ') && !prefix.starts_with('-'));
+        let prefix = prefix.filter(|prefix| is_prefix(prefix));
         let mut scheme = LogScheme { prefix, scans: Vec::new(), unread: Vec::new() };
         let is_named = |technique: &Technique| {
             scans.iter().any(|(of, prefixes)| of == technique && scheme.is_of_scan(*technique, prefixes))
@@ -47,25 +48,15 @@ impl LogScheme {
     /// The name of the service in its log line; `None` if it has none.
     pub fn name<'a>(&self, log: &'a [String]) -> Option<&'a str> {
         let prefix = self.prefix.as_deref()?;
-        let name = |line: &'a String| line.strip_prefix(prefix)?.strip_suffix(" port: ");
-        log.iter().find_map(name).filter(|name| is_name(name))
+        let suffix = port_prefix("", "");
+        let name = |line: &'a String| line.strip_prefix(prefix)?.strip_suffix(&suffix);
+        log.iter().find_map(name).filter(|name| is_service_name(name))
     }
 
     fn is_of_scan(&self, technique: Technique, log: &[String]) -> bool {
         let Some(prefix) = &self.prefix else { return false };
-        log.contains(&format!("{prefix}{} scan: ", technique.profile().title))
+        log.contains(&scan_prefix(prefix, technique))
     }
-}
-
-/// True if a sensor can have this beginning of its prefixes.
-fn is_safe(prefix: &str) -> bool {
-    prefix.chars().all(|c| (c.is_ascii_graphic() || c == ' ') && !"\"'`\\".contains(c))
-}
-
-/// True if a sensor can have a service of this name.
-fn is_name(name: &str) -> bool {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b" ._/+-".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_safe) && !name.starts_with(['-', ' ']) && !name.ends_with(' ')
 }
 
 #[cfg(test)]
