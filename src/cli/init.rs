@@ -18,7 +18,7 @@ use crate::net::port::{Port, PortSet};
 use crate::net::port_selection::SelectedPorts;
 use crate::net::{Addresses, Family, InterfaceName, Protocol};
 use crate::probe::scan::Technique;
-use crate::sensor::{SensorFile, Service, SshServer};
+use crate::sensor::{OpenService, SensorFile, Service, SshServer};
 use crate::text::ci_escape::Inert;
 
 /// The end of `init --help`.
@@ -153,9 +153,7 @@ pub fn asked_of_machine(equipment: &LabOptions, machine: &Machine) -> Result<Sen
     let question = "Which other ports are meant to be open to everybody? The rules accept those in brackets.";
     let open = question::ports(question, &question::ports_text(&accepted))?;
     let own: PortSet = draft.sensor.ssh.iter().copied().collect();
-    let names = KnownServices::read()?;
-    let name = |protocol: Protocol, port: Port| service_name(&names, protocol, port);
-    draft.sensor.open = open_services(&open.tcp.difference(&own), &open.udp, &name);
+    draft.sensor.open = named(&KnownServices::read()?, &open.tcp.difference(&own), &open.udp);
     super::print("\n")?;
     SensorFile::parse(Source { name: "<your answers>".into(), text: draft.text().into() })
 }
@@ -172,12 +170,11 @@ struct RulesOfHost<'a> {
 fn described(
     arguments: &EquipmentArguments,
     equipment: &LabOptions,
-    rules: RulesOfHost,
+    mut rules: RulesOfHost,
     origin: &str,
 ) -> Result<SensorDraft> {
     arguments.admit_sizes(rules.rulesets.iter().map(|(_, source)| source))?;
     super::warn_of_no_filter(rules.rulesets.iter().map(|(family, source)| (*family, source)));
-    let mut rules = rules;
     loop {
         match measured(equipment, &rules)? {
             Described::Sensor(mut draft) => {
@@ -218,6 +215,11 @@ fn asked_for_ssh(ports: &PortSet) -> Result<Vec<Port>> {
     question::tcp_ports(&question, "none")
 }
 
+/// Services with their names in the machine's list.
+fn named(names: &KnownServices, tcp: &PortSet, udp: &PortSet) -> Vec<OpenService> {
+    open_services(tcp, udp, &|protocol, port| service_name(names, protocol, port))
+}
+
 /// A name for a service: that of the machine's list, in upper case.
 fn service_name(names: &KnownServices, protocol: Protocol, port: Port) -> Option<String> {
     let name = names.file.name_of(protocol, port)?.to_ascii_uppercase();
@@ -241,11 +243,10 @@ fn asked(ssh: Option<Vec<Port>>) -> Result<SensorDraft> {
     let default = if honeypot.is_empty() { "n" } else { "y" };
     let scans = question::yes("4. Are scans to be logged (y or n)?", default)?;
     let names = KnownServices::read()?;
-    let name = |protocol: Protocol, port: Port| service_name(&names, protocol, port);
-    let services = open_services(&honeypot.into_iter().collect(), &PortSet::EMPTY, &name);
+    let services = named(&names, &honeypot.into_iter().collect(), &PortSet::EMPTY);
     let honeypot = services.into_iter().map(|one| Service { name: one.name, ports: one.tcp }).collect();
     let scans = if scans { Technique::LOGGED.to_vec() } else { Vec::new() };
-    let mut draft = SensorDraft::new(ssh, open_services(&open.tcp, &open.udp, &name), honeypot, scans);
+    let mut draft = SensorDraft::new(ssh, named(&names, &open.tcp, &open.udp), honeypot, scans);
     draft.notes.push("Written by `scanlab init` from four answers.".to_owned());
     Ok(draft)
 }

@@ -43,7 +43,7 @@ pub fn rules(rulesets: &[(Family, Source)]) -> Vec<ChanceRule> {
         let listing = Listing::parse(*family, source);
         let found = listing.rules().filter_map(|rule| {
             let at = format!("{}:{}", source.name.display(), rule.line);
-            let (place, denies) = (format!("{at}: {}", rule.text), rule.denies());
+            let (place, denies) = (listing.quoted(rule), rule.denies());
             Some(ChanceRule { family: *family, line: rule.line, at, place, share: rule.chance()?, denies })
         });
         found.collect::<Vec<_>>()

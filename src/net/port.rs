@@ -45,6 +45,9 @@ pub enum PortError {
     Empty,
 }
 
+/// The number of port ranges that are listed before the rest is counted.
+const LISTED: usize = 8;
+
 /// A set of ports, kept as sorted, disjoint, non-adjacent ranges; prints as `22,80-90`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PortSet(Vec<RangeInclusive<u16>>);
@@ -66,6 +69,15 @@ impl PortSet {
     /// The number of ports.
     pub fn len(&self) -> usize {
         self.0.iter().map(|range| range.len()).sum()
+    }
+
+    /// The ranges with this separator; after the first [`LISTED`] the others are counted.
+    pub fn listed(&self, separator: &str) -> String {
+        let text = self.to_string();
+        match text.match_indices(',').nth(LISTED) {
+            Some((end, _)) => format!("{} and others ({} in all)", text[..end].replace(',', separator), self.len()),
+            None => text.replace(',', separator),
+        }
     }
 
     /// True if the set has no port.

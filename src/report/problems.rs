@@ -11,7 +11,7 @@ use crate::intent::explanation::{Cause, Patch};
 use crate::intent::scenario::CheckSubject;
 use crate::net::Family;
 use crate::probe::scan::Technique;
-use crate::text::group::{merged, once};
+use crate::text::group::{grouped, merged, once};
 
 /// One reason not to deploy.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,12 +96,8 @@ fn by_question<'a>(related: Related<'a>, all: Vec<Mismatches<'a>>) -> Vec<(Relat
     if has_one_fix {
         return vec![(related, all)];
     }
-    let is_of_one_answer = |(one, _): &(&QuestionAnswer, _), (other, _): &(&QuestionAnswer, _)| one == other;
-    let mut parts: Vec<Related> = merged(
-        related.into_iter().map(|one| vec![one]),
-        |one, other| is_of_one_answer(&one[0], &other[0]),
-        Vec::extend,
-    );
+    let by_answer = grouped(related.into_iter().map(|(answer, fact)| (answer, (answer, fact))));
+    let mut parts: Vec<Related> = by_answer.into_iter().map(|(_, facts)| facts).collect();
     let last = parts.pop().unwrap_or_default();
     let mut rest = all;
     let mut split = |facts: Related<'a>| {
@@ -193,16 +189,18 @@ impl<'a> Mismatches<'a> {
     }
 
     fn has_twin(&self, other: &Mismatches) -> bool {
-        let blocks = self.explanation.iter().zip(&other.explanation);
-        blocks
-            .into_iter()
-            .any(|((own, likewise), (other, others))| likewise.is_none() && others.is_none() && own.has_twin(other))
+        matches!((&self.explanation, &other.explanation), (Some((own, None)), Some((other, None))) if own.has_twin(other))
     }
 
     /// True if no rule was intended for their packets, and no fix was found.
     fn lacks_a_rule(&self) -> bool {
         let Some((block, _)) = &self.explanation else { return false };
         block.cause() == Cause::NoRule && block.patch().is_none()
+    }
+
+    /// The explanation of each family.
+    fn blocks(&self) -> impl Iterator<Item = &Block<'a>> {
+        self.explanation.iter().flat_map(|(block, likewise)| [Some(block), likewise.as_ref()]).flatten()
     }
 
     fn patch(&self) -> Option<&'a Patch> {
@@ -220,8 +218,7 @@ impl<'a> Mismatches<'a> {
     /// Those of the checks that `keep` selects; `None` if there are none.
     fn only(&self, keep: impl Fn(&Check) -> bool) -> Option<Mismatches<'a>> {
         let checks: Vec<&Check> = self.checks.iter().filter(|check| keep(check)).copied().collect();
-        let blocks = self.explanation.iter().flat_map(|(block, likewise)| [Some(block), likewise.as_ref()]).flatten();
-        let mut blocks = blocks.filter_map(|block| block.only(&keep));
+        let mut blocks = self.blocks().filter_map(|block| block.only(&keep));
         let explanation = blocks.next().map(|block| (block, blocks.next()));
         (!checks.is_empty()).then_some(Mismatches { checks, explanation })
     }
@@ -242,8 +239,7 @@ impl<'a> Mismatches<'a> {
 
     /// True unless other rules are responsible for the fact than for the mismatches.
     fn has_no_other_rule(&self, fact: &Fact) -> bool {
-        let blocks = self.explanation.iter().flat_map(|(block, likewise)| [Some(block), likewise.as_ref()]).flatten();
-        let own: Vec<String> = blocks.flat_map(|block| [block.matched(), block.intended()].concat()).collect();
+        let own: Vec<String> = self.blocks().flat_map(|block| [block.matched(), block.intended()].concat()).collect();
         let rules = &fact.details.rules;
         rules.is_empty() || own.is_empty() || rules.iter().any(|rule| own.contains(rule))
     }

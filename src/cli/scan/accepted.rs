@@ -98,20 +98,10 @@ pub(super) fn note(survey: &PortScan, groups: &[ProbeGroup]) -> Option<String> {
         let listing = survey.equipment.listing(*family, source);
         listing.rules().any(|rule| rule.target.as_ref().is_some_and(|target| target.name == "REJECT"))
     });
-    let ports = ports_in_words(&closed);
+    let ports = closed.listed(",");
     let cause = match rejects && !has_paths {
         true => "a rule refuses them, or the rules accept them and nothing listens (--trace shows which)",
         false => "the rules accept them, and nothing listens in the lab",
     };
     Some(format!("{} {ports}: closed since {cause}; `--listen auto` listens there", Protocol::Tcp.as_str()))
-}
-
-/// The ports; after some ranges the others are counted.
-fn ports_in_words(ports: &PortSet) -> String {
-    const RANGES: usize = 8;
-    let text = ports.to_string();
-    match text.match_indices(',').nth(RANGES) {
-        Some((end, _)) => format!("{} and others ({} in all)", &text[..end], ports.len()),
-        None => text,
-    }
 }

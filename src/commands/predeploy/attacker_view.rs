@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::scans::SCAN;
-use super::unexpected_open::in_words;
 use super::{
     Assessment, Fact, Measured, PredeployQuestion, PredeploySubject, QuestionAnswer, RelatedChecks, beyond,
     inbound_peers, merge_families,
@@ -82,7 +81,7 @@ fn states(measured: &Measured, family: Family) -> String {
     let parts = states.iter().enumerate().map(|(place, (state, ports))| match place == last {
         true if last == 0 => format!("all {} {state}", ports.len()),
         true => format!("{} others {state}", ports.len()),
-        false => format!("{} {state}", in_words(ports)),
+        false => format!("{} {state}", ports.listed(", ")),
     });
     parts.collect::<Vec<_>>().join("; ")
 }

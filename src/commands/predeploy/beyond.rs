@@ -83,11 +83,7 @@ fn gone(subject: &PredeploySubject, measured: &Measured, technique: Technique, f
     let of = groups.filter(|group| group.first.technique == technique && group.first.family() == family);
     let gone = |group: &ProbeGroup| {
         let steps = group.observation.path.iter().flat_map(|path| &path.steps);
-        let leads = |step: &&Step| {
-            let target = step.text.split_once("-j ").map(|(_, words)| words.split(' ').next().unwrap_or_default());
-            target.is_some_and(|target| LeftTheWorld::TARGETS.contains(&target))
-        };
-        let led: Vec<Step> = steps.filter(leads).cloned().collect();
+        let led: Vec<Step> = steps.filter(|step| LeftTheWorld::can_be_by(&step.text)).cloned().collect();
         let left = group.observation.verdict.left()?;
         Some(Gone { left, ports: group.ports().ranges().collect(), rules: blame(subject, family, &led) })
     };

@@ -94,7 +94,7 @@ fn of_tcp(subject: &PredeploySubject, measured: &Measured, families: &Families, 
         (true, false) => format!("everything: TCP over {families} is accepted on every port"),
         (false, _) => {
             let verb = if ports.len() == 1 { "port" } else { "ports" };
-            format!("TCP {verb} {} over {families}: accepted, but the sensor serves nothing there", in_words(ports))
+            format!("TCP {verb} {} over {families}: accepted, but the sensor serves nothing there", ports.listed(", "))
         }
     };
     let rules = families.0.iter().flat_map(|family| accepting(subject, measured, *family, ports));
@@ -110,18 +110,6 @@ fn accepting(subject: &PredeploySubject, measured: &Measured, family: Family, po
     let last = of.filter_map(|group| group.observation.path.as_ref()?.steps.last().cloned());
     blame(subject, family, &last.filter(|step| step.verdict == StepVerdict::Accept).collect::<Vec<_>>())
 }
-
-/// The ports; after the first ranges the others are counted.
-pub(super) fn in_words(ports: &PortSet) -> String {
-    let text = ports.to_string();
-    match text.match_indices(',').nth(RANGES) {
-        Some((end, _)) => format!("{} and others ({} in all)", text[..end].replace(',', ", "), ports.len()),
-        None => text.replace(',', ", "),
-    }
-}
-
-/// The number of port ranges that are listed before the rest is counted.
-const RANGES: usize = 8;
 
 fn of_udp(subject: &PredeploySubject, families: &Families, ports: &PortSet) -> Option<Fact> {
     if ports.is_empty() {
@@ -143,7 +131,7 @@ fn of_udp(subject: &PredeploySubject, families: &Families, ports: &PortSet) -> O
         Deny::All => {
             let name = if ports.len() == 1 { "port" } else { "ports" };
             let denied = "accepted, but the sensor denies all";
-            let text = format!("UDP {name} {} over {families}: {denied}", in_words(ports));
+            let text = format!("UDP {name} {} over {families}: {denied}", ports.listed(", "));
             Fact::new(Assessment::Bad, text)
         }
     })

@@ -59,6 +59,12 @@ impl LeftTheWorld {
         }
     }
 
+    /// True if the target of this rule is one of [`Self::TARGETS`].
+    pub fn can_be_by(rule: &str) -> bool {
+        let target = rule.split_once("-j ").and_then(|(_, words)| words.split(' ').next());
+        target.is_some_and(|target| LeftTheWorld::TARGETS.contains(&target))
+    }
+
     /// The targets that can remove a scan's packet, which goes to an address of the host, from the modelled world.
     pub const TARGETS: [&str; 5] = ["DNAT", "NETMAP", "NFQUEUE", "QUEUE", "TPROXY"];
 }

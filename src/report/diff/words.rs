@@ -7,6 +7,7 @@ use crate::commands::diff::{
 };
 use crate::probe::packet::Packet;
 use crate::probe::path::Fate;
+use crate::text::count::counted;
 use crate::text::group::once;
 
 /// The number of differences, and whether there may be others, in one line.
@@ -27,13 +28,9 @@ pub fn summary(compared: &Compared) -> String {
     if compared.is_same() {
         return format!("no difference: {} packets were sent to each side{incomplete}", compared.sent);
     }
-    let count = compared.differences.len();
-    let s = if count == 1 { "" } else { "s" };
+    let differences = counted(compared.differences.len(), "difference");
     let packets: usize = compared.differences.iter().map(|one| one.packets.len()).sum();
-    format!(
-        "{count} difference{s}, shown by {packets} kinds of packets; {} were sent to each side{incomplete}",
-        compared.sent
-    )
+    format!("{differences}, shown by {packets} kinds of packets; {} were sent to each side{incomplete}", compared.sent)
 }
 
 /// The result of a scan on both sides: `22/tcp from filtered to open; log line "SSH: " new`.
