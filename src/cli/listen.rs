@@ -5,7 +5,7 @@ use crate::error::{InputError, Result};
 use crate::lab::HostService;
 use crate::net::Protocol;
 use crate::net::port::Port;
-use crate::net::port_selection::PortSelection;
+use crate::net::port_selection::{PortSelection, SelectedPorts};
 use crate::sensor::MOST_PORTS;
 
 /// The answer of a UDP service: without one, the port would look like one behind a DROP rule (nmap reference guide,
@@ -33,9 +33,14 @@ pub fn services(
         let problem = format!("--listen names {count} ports, but a lab listens on at most {MOST_PORTS}");
         return Err(InputError::new(problem, "each needs an open file: name only the ports that are probed").into());
     }
+    Ok(services_on(&ports, greeting))
+}
+
+/// The services on these ports, none of which is 0; a TCP service sends `greeting`.
+pub fn services_on(ports: &SelectedPorts, greeting: impl Fn(Port) -> Option<&'static str>) -> Vec<HostService> {
     let tcp = ports.tcp.iter().map(|port| HostService { protocol: Protocol::Tcp, port, greeting: greeting(port) });
     let udp = ports.udp.iter().map(|port| HostService { protocol: Protocol::Udp, port, greeting: Some(ANSWER) });
-    Ok(tcp.chain(udp).collect())
+    tcp.chain(udp).collect()
 }
 
 #[cfg(test)]

@@ -56,12 +56,8 @@ pub(super) fn services(scanned: &Scanned) -> Result<Vec<HostService>> {
     }
     let tcp: PortSet = tcp.iter().take(MOST_PORTS).collect();
     let udp: PortSet = udp.iter().take(MOST_PORTS - tcp.len()).collect();
-    let text = [(!tcp.is_empty()).then(|| format!("T:{tcp}")), (!udp.is_empty()).then(|| format!("U:{udp}"))];
-    let text: Vec<String> = text.into_iter().flatten().collect();
-    match text.join(",").parse::<PortSelection>() {
-        Ok(selection) => listen::services(&selection, |_| None),
-        Err(_) => Ok(Vec::new()),
-    }
+    let ports = SelectedPorts { tcp, udp };
+    Ok(listen::services_on(&ports, |_| None))
 }
 
 /// A probe of `technique` to each port of its protocol that is scanned, with fresh limits for the first.
